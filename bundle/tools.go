@@ -13,7 +13,6 @@ import (
 	_ "github.com/containernetworking/plugins/plugins/main/ptp"
 	_ "github.com/containernetworking/plugins/plugins/meta/portmap"
 	_ "github.com/distribution/distribution/v3/cmd/registry"
-	_ "github.com/google/go-containerregistry/cmd/crane"
 	_ "github.com/rancher/local-path-provisioner"
 	_ "github.com/yannh/kubeconform/cmd/kubeconform"
 	_ "helm.sh/helm/v3/cmd/helm"
