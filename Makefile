@@ -1,0 +1,115 @@
+# Drystone's commands; `make` lists them. The Python tooling lives in .venv and is set up by whatever target needs it first.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+INVENTORY ?= inventories/dev
+ENGINE ?= 0
+SCENARIO ?=
+ARGS ?=
+PYTHON ?= python3
+JOBS ?= $(shell nproc)
+
+VENV := $(CURDIR)/.venv
+RUN_READY := .venv/.ready-run
+DEV_READY := .venv/.ready-dev
+PLAYBOOK = ansible-playbook --inventory $(INVENTORY)
+GATE := scripts/gate.sh
+PYTHON_CODE := plugins molecule tests $(wildcard app)
+SCRIPTS := $(wildcard scripts/*.sh) .ci/run
+
+export PATH := $(VENV)/bin:$(PATH)
+export PYTHON
+export PYTHONDONTWRITEBYTECODE := 1
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+# Two clones with one folder name must not share Molecule's state.
+export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.cache/molecule
+export MOLECULE_GLOB := molecule/*/molecule.yml
+
+##@ The platform (INVENTORY=inventories/dev)
+
+.PHONY: up
+up: $(RUN_READY)  ## take this host to the whole platform
+	$(PLAYBOOK) site.yml $(ARGS)
+
+.PHONY: down
+down: $(RUN_READY)  ## remove what up made; ENGINE=1 also the engine and sysctls it installed
+	$(PLAYBOOK) playbooks/destroy_cluster.yml --extra-vars '{"container_engine_remove": $(if $(filter 1,$(ENGINE)),true,false)}' $(ARGS)
+
+.PHONY: env
+env: $(RUN_READY)  ## print KUBECONFIG and PATH of the cluster: eval "$$(make -s env)"
+	@scripts/env.sh $(INVENTORY)
+
+.PHONY: validate
+validate: $(RUN_READY)  ## check every manifest and environment under deploy/
+	$(PLAYBOOK) playbooks/validate.yml $(ARGS)
+
+##@ Tests
+
+GATES := yamllint ruff format mypy ansible-lint shellcheck unit docs changelog package sanity
+
+.PHONY: check
+check: $(DEV_READY)  ## every check that needs no cluster
+	@$(MAKE) --keep-going --output-sync --jobs=$(JOBS) $(addprefix gate-,$(GATES))
+
+.PHONY: test
+test: check  ## check, then the main job and every role on a cluster of their own, removed at the end
+	molecule test --all
+
+.PHONY: lint
+lint: $(DEV_READY)  ## the linters alone
+	@$(MAKE) --keep-going --output-sync --jobs=$(JOBS) $(addprefix gate-,yamllint ruff format mypy ansible-lint shellcheck)
+
+.PHONY: unit
+unit: $(DEV_READY)  ## unit and contract tests with coverage; ARGS="-k name"
+	python -m pytest --cov $(ARGS)
+
+.PHONY: sanity
+sanity: $(DEV_READY)  ## ansible-test sanity; ARGS="--test validate-modules"
+	scripts/sanity.sh sanity $(ARGS)
+
+.PHONY: molecule
+molecule: $(DEV_READY)  ## one role on the test cluster, which stays: SCENARIO=argocd
+	molecule converge --scenario-name $(or $(SCENARIO),$(error name a scenario: make molecule SCENARIO=$(notdir $(firstword $(wildcard roles/*)))))
+	molecule verify --scenario-name $(SCENARIO)
+
+.PHONY: clean
+clean:  ## remove what checks and tests left in the checkout
+	rm -rf .cache .venv .pytest_cache .ruff_cache .coverage .ansible
+
+.PHONY: help
+help:  ## this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+# The gates of `check`, the slowest first: make starts them in this order.
+.PHONY: $(addprefix gate-,$(GATES))
+gate-sanity:
+	@$(GATE) sanity scripts/sanity.sh sanity
+gate-ansible-lint:
+	@$(GATE) ansible-lint ansible-lint --offline --strict --nocolor -q
+gate-unit:
+	@$(GATE) unit python -m pytest --quiet -p no:cacheprovider
+gate-mypy:
+	@$(GATE) mypy scripts/mypy.sh
+gate-package:
+	@$(GATE) package scripts/package.sh
+gate-docs:
+	@$(GATE) docs antsibull-docs lint-collection-docs --plugin-docs .
+gate-yamllint:
+	@$(GATE) yamllint yamllint --strict .
+gate-ruff:
+	@$(GATE) ruff ruff check
+gate-format:
+	@$(GATE) format ruff format --check --diff
+gate-shellcheck:
+	@$(GATE) shellcheck shellcheck $(SCRIPTS)
+gate-changelog:
+	@$(GATE) changelog antsibull-changelog lint
+
+$(RUN_READY): requirements.txt scripts/venv.sh
+	@scripts/venv.sh .venv $< $@
+
+$(DEV_READY): requirements-dev.txt $(RUN_READY)
+	@scripts/venv.sh .venv $< $@
