@@ -1,0 +1,274 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The greeter: a small web service that is observable, and that fails when and as often as it is told to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from flask import Flask, Response, g, request
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+VERSION = "1.0.0"
+
+# Paths that are asked every few seconds: logged only when they fail. And the methods that may become a label's value.
+PROBES = {"/healthz", "/readyz", "/metrics"}
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+# gunicorn starts a dead worker again, out of Kubernetes' sight, except after this exit code (WORKER_BOOT_ERROR of its
+# arbiter), with which it stops itself: so a panic ends the container.
+PANIC_EXIT_CODE = 3
+LONGEST_DELAY_SEC = 300
+
+access_log = logging.getLogger("greeter.access")
+log = logging.getLogger("greeter")
+
+
+class ConfigError(Exception):
+    """A setting that the service cannot start with."""
+
+
+def _number(environ: Mapping[str, str], name: str, default: float, most: float = math.inf) -> float:
+    text = environ.get(name, str(default))
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (0 <= value <= most and math.isfinite(value)):
+        wanted = "a number of at least 0" if most == math.inf else f"a number from 0 to {most:g}"
+        raise ConfigError(f"{name} must be {wanted}, not {text!r} (default: {default:g})")
+    return value
+
+
+def _flag(environ: Mapping[str, str], name: str) -> bool:
+    text = environ.get(name, "false")
+    if text not in ("true", "false"):
+        raise ConfigError(f"{name} must be 'true' or 'false', not {text!r} (default: 'false')")
+    return text == "true"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment variables say, validated."""
+
+    greeting: str
+    readiness_delay_sec: float = 10
+    fail_rate: float = 0.02
+    faults_enabled: bool = False
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
+        """Read the settings, or raise a ConfigError that names the variable and what it may be."""
+        greeting = environ.get("GREETING", "")
+        if not greeting.strip():
+            raise ConfigError("GREETING must be set to the text to greet with (in Kubernetes: a key of a Secret)")
+        return cls(
+            greeting=greeting,
+            readiness_delay_sec=_number(environ, "READINESS_DELAY_SEC", cls.readiness_delay_sec),
+            fail_rate=_number(environ, "FAIL_RATE", cls.fail_rate, most=1),
+            faults_enabled=_flag(environ, "FAULTS_ENABLED"),
+        )
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line; what a record carries in `fields` stands beside the message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give the record as one line of JSON."""
+        entry: dict[str, object] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
+
+
+class Metrics:
+    """The service's metrics, in a registry of their own so that two services can live in one process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+        self.requests = Counter(
+            "greeter_http_requests_total",
+            "Requests answered, by method, route and status code.",
+            ["method", "route", "status"],
+            registry=self.registry,
+        )
+        self.work_duration = Histogram(
+            "greeter_work_duration_seconds",
+            "How long each request of /work took, failed or not.",
+            ["outcome"],
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+            registry=self.registry,
+        )
+        for outcome in ("success", "failure"):
+            self.work_duration.labels(outcome)  # present from the start: a rate needs a first zero
+        build = Gauge("greeter_build_info", "Always 1; the labels tell the build.", ["version"], registry=self.registry)
+        build.labels(VERSION).set(1)
+        Gauge("greeter_configured_fail_rate", "FAIL_RATE as this process runs with it.", registry=self.registry).set(
+            settings.fail_rate
+        )
+
+
+def spend_cpu() -> None:
+    """Do a few milliseconds of real work, so that load can be seen (and scaled on) as CPU."""
+    hashlib.pbkdf2_hmac("sha256", b"greeter", b"work", 10_000)
+
+
+def panic() -> None:
+    """End the process at once, as a crash would."""
+    os._exit(PANIC_EXIT_CODE)
+
+
+def text(body: str, status: int = 200) -> Response:
+    """Give a plain-text answer."""
+    return Response(f"{body}\n", status, mimetype="text/plain")
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+    chance: Callable[[], float] = random.random,
+    work: Callable[[], None] = spend_cpu,
+    die: Callable[[], None] = panic,
+) -> Flask:
+    """Build the service. Its clock starts here; settings come from the environment unless given."""
+    settings = settings or Settings.from_environ(os.environ)
+    app = Flask(__name__)
+    metrics = Metrics(settings)
+    started = clock()
+    healthy, ready = threading.Event(), threading.Event()
+    healthy.set()
+    ready.set()
+
+    @app.before_request
+    def begin() -> None:
+        g.started = clock()
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        seconds = clock() - g.started
+        route = request.url_rule.rule if request.url_rule else "unmatched"
+        method = request.method if request.method in METHODS else "other"
+        metrics.requests.labels(method, route, response.status_code).inc()
+        if request.path not in PROBES or response.status_code >= 400:
+            # The path without its query, and no header but the request's own id: nothing that can hold a secret.
+            fields = {
+                "method": request.method,
+                "path": request.path,
+                "status": response.status_code,
+                "duration_ms": round(seconds * 1000, 3),
+                "remote": request.remote_addr,
+                "request_id": request.headers.get("X-Request-Id"),
+            }
+            access_log.info("request", extra={"fields": fields})
+        return response
+
+    @app.get("/")
+    def greet() -> Response:
+        return text(settings.greeting)
+
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return text("ok") if healthy.is_set() else text("unhealthy: switched off by /healthz/disable", 503)
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        left = settings.readiness_delay_sec - (clock() - started)
+        if left > 0:
+            return text(f"starting: ready in {left:.1f} s", 503)
+        return text("ready") if ready.is_set() else text("not ready: switched off by /readyz/disable", 503)
+
+    @app.get("/work")
+    def do_work() -> Response:
+        begun, outcome = clock(), "failure"
+        try:
+            work()
+            if chance() < settings.fail_rate:
+                return text("work failed", 500)
+            outcome = "success"
+            return text("work done")
+        finally:
+            # In `finally`: a latency that only some outcomes record says nothing true about the service.
+            metrics.work_duration.labels(outcome).observe(clock() - begun)
+
+    @app.get("/metrics")
+    def expose() -> Response:
+        return Response(generate_latest(metrics.registry), content_type=CONTENT_TYPE_LATEST)
+
+    running = {
+        "version": VERSION,
+        "readiness_delay_sec": settings.readiness_delay_sec,
+        "fail_rate": settings.fail_rate,
+        "faults_enabled": settings.faults_enabled,
+    }
+    log.info("started", extra={"fields": running})
+    if settings.faults_enabled:
+        _add_faults(app, {"/healthz": healthy, "/readyz": ready}, sleep, die)
+    return app
+
+
+def _add_faults(
+    app: Flask, switches: dict[str, threading.Event], sleep: Callable[[float], None], die: Callable[[], None]
+) -> None:
+    """Add the ways to break this replica on purpose, under the paths that users of podinfo know."""
+    log.warning("FAULTS_ENABLED is true: anyone who reaches this service can break it")
+
+    def switch(path: str, event: threading.Event, on: bool) -> None:
+        def flip() -> Response:
+            (event.set if on else event.clear)()
+            return text(f"{path} {'enabled' if on else 'disabled'}", 202)
+
+        rule = f"{path}/{'enable' if on else 'disable'}"
+        app.add_url_rule(rule, endpoint=rule, view_func=flip, methods=["POST"])
+
+    for path, event in switches.items():
+        switch(path, event, on=True)
+        switch(path, event, on=False)
+
+    @app.route("/panic", methods=["GET", "POST"])
+    def crash() -> Response:
+        log.critical("/panic was called: ending the process")
+        die()
+        return text("still alive", 500)
+
+    @app.get("/delay/<int:seconds>")
+    def delay(seconds: int) -> Response:
+        if seconds > LONGEST_DELAY_SEC:
+            return text(f"a delay is at most {LONGEST_DELAY_SEC} seconds, not {seconds}", 400)
+        sleep(seconds)
+        return text(f"waited {seconds} s")
+
+    @app.get("/status/<int:code>")
+    def status(code: int) -> Response:
+        if not 200 <= code <= 599:
+            return text(f"a status code is from 200 to 599, not {code}", 400)
+        return text(f"status {code}", code)
