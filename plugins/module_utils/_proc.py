@@ -1,0 +1,144 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change without notice.
+
+"""What /proc and /sys say of this host; the root of both is a parameter, so that tests bring their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+from dataclasses import dataclass
+from pathlib import Path
+
+CAPABILITIES = tuple(
+    f"CAP_{name}"
+    for name in (
+        "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
+        "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT "
+        "SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL "
+        "SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+    ).split()
+)
+LISTEN = "0A"
+# As /proc/net/tcp and tcp6 write them: bound to all addresses or to 127.0.0.1, ::1 and ::ffff:127.0.0.1
+LOOPBACK_OR_ANY = frozenset(
+    {
+        "00000000",
+        "0100007F",
+        "0" * 32,
+        "0" * 24 + "01000000",
+        "0000000000000000FFFF00000100007F",
+        "0000000000000000FFFF000000000000",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who listens on a port: pid 0 where only root may see it."""
+
+    port: int
+    pid: int = 0
+    program: str = ""
+    command: str = ""
+
+
+class Proc:
+    """Read-only questions to /proc and /sys."""
+
+    def __init__(self, root: str | Path = "/") -> None:
+        self.root = Path(root)
+
+    def text(self, path: str) -> str:
+        """Return a file's text, or nothing where it is not there or not readable."""
+        try:
+            return (self.root / path.lstrip("/")).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
+    def number(self, path: str) -> int | None:
+        """Return a file's only number; None where there is none ("max" is none too)."""
+        text = self.text(path).strip()
+        return int(text) if re.fullmatch(r"-?\d+", text) else None
+
+    def program(self, pid: int) -> str:
+        """Return the name of a living process's program; nothing if it is gone or a zombie."""
+        stat = self.text(f"/proc/{pid}/stat")
+        name, _, rest = stat.partition("(")[2].rpartition(")")
+        return "" if rest.split()[:1] in (["Z"], ["X"]) else name
+
+    def init_is_systemd(self) -> bool:
+        """Whether services are systemd's here."""
+        return self.program(1) == "systemd"
+
+    def missing_capabilities(self) -> list[str]:
+        """Capabilities that a service of this host cannot have, though the kernel knows them."""
+        pid = "1" if self.init_is_systemd() else "self"
+        found = re.search(r"^CapBnd:\s*([0-9a-fA-F]+)$", self.text(f"/proc/{pid}/status"), re.MULTILINE)
+        last = self.number("/proc/sys/kernel/cap_last_cap")
+        if found is None or last is None:
+            return []
+        bounding = int(found[1], 16)
+        return [
+            CAPABILITIES[number] if number < len(CAPABILITIES) else f"CAP_{number}"
+            for number in range(last + 1)
+            if not bounding >> number & 1
+        ]
+
+    def memory_mib(self) -> tuple[int, int]:
+        """Return memory in all and available, in MiB, within the limit of the outermost cgroup visible."""
+        fields = dict(re.findall(r"^(\w+):\s*(\d+) kB", self.text("/proc/meminfo"), re.MULTILINE))
+        total, available = int(fields.get("MemTotal", 0)) // 1024, int(fields.get("MemAvailable", 0)) // 1024
+        limits = (self.number(path) for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+        for limit in limits:
+            if limit is not None and 0 < limit // 2**20 < total:
+                total, available = limit // 2**20, min(available, limit // 2**20)
+        return total, available
+
+    def cores(self, affinity: int) -> float:
+        """Return how many cores may be used: the affinity, less where the outermost cgroup visible has a quota."""
+        quota, period = (self.text("/sys/fs/cgroup/cpu.max").split() + ["max", "max"])[:2]
+        if not quota.isdigit():
+            quota = str(self.number("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") or "")
+            period = str(self.number("/sys/fs/cgroup/cpu/cpu.cfs_period_us") or "")
+        if quota.isdigit() and period.isdigit() and int(quota) > 0 and int(period) > 0:
+            return min(float(affinity), int(quota) / int(period))
+        return float(affinity)
+
+    def cgroup_version(self) -> int:
+        """Return 2 for the unified hierarchy, 1 for the legacy or hybrid ones, 0 for none."""
+        if (self.root / "sys/fs/cgroup/cgroup.controllers").exists():
+            return 2
+        return 1 if self.text("/proc/cgroups") else 0
+
+    def listeners(self, ports: t.Collection[int]) -> dict[int, Listener]:
+        """Return who listens on these ports where a bind to 127.0.0.1 would clash."""
+        inodes: dict[str, int] = {}
+        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+            for line in self.text(table).splitlines()[1:]:
+                columns = line.split()
+                address, _, port = columns[1].partition(":")
+                if columns[3] == LISTEN and int(port, 16) in ports and address in LOOPBACK_OR_ANY:
+                    inodes.setdefault(columns[9], int(port, 16))
+        found = {port: Listener(port) for port in inodes.values()}
+        if inodes:
+            for pid, inode in self._sockets():
+                port = inodes.get(inode)
+                if port is not None and not found[port].pid:
+                    command = " ".join(self.text(f"/proc/{pid}/cmdline").split("\0")).strip()
+                    found[port] = Listener(port, pid, self.program(pid), command)
+        return found
+
+    def _sockets(self) -> t.Iterator[tuple[int, str]]:
+        for process in sorted((self.root / "proc").glob("[0-9]*")):
+            try:
+                links = [os.readlink(link) for link in (process / "fd").iterdir()]
+            except OSError:
+                continue
+            for link in links:
+                if link.startswith("socket:["):
+                    yield int(process.name), link[8:-1]

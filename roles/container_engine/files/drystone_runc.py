@@ -1,0 +1,218 @@
+#!/usr/bin/python3 -IS
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An OCI runtime that asks runc only for what this host can grant, then becomes runc.
+
+On a host whose capability bounding set is restricted, runc refuses every privileged container, because the engine
+asks for all capabilities, for resource limits above the hard limits and for a lower OOM score. Before runc reads the
+container's config.json (create, run, restore) or the process to start in it (exec --process), this program drops
+the capabilities outside its own bounding set and, where CAP_SYS_RESOURCE is one of them, keeps the rlimits within its
+own hard limits and oomScoreAdj at or above its own. It changes nothing else and nothing at all on other hosts.
+
+It runs for every container and every exec: only the standard library, and json is loaded only when there is a file
+to read.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False  # importing typing for its constant would take longer than the rest of a start
+if TYPE_CHECKING:
+    from typing import Any
+
+RUNC = ("/usr/sbin/runc", "/usr/bin/runc", "/usr/local/sbin/runc", "/usr/local/bin/runc")
+
+CAPABILITIES = (
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
+    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT "
+    "SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP "
+    "MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+).split()
+
+# Options of runc that take the next argument as their value. All others are switches or carry theirs after "=".
+GLOBAL_VALUES = frozenset({"criu", "log", "log-format", "root", "rootless"})
+COMMAND_VALUES = frozenset(
+    {
+        *("additional-gids", "apparmor", "b", "bundle", "c", "cap", "cgroup", "console-socket", "cwd", "e", "empty-ns"),
+        *("env", "g", "image-path", "lsm-mount-context", "lsm-profile", "manage-cgroups-mode", "p", "parent-path"),
+        *("pid-file", "preserve-fds", "process", "process-label", "u", "user", "work-path"),
+    }
+)
+
+
+class ShimError(Exception):
+    """What could not be done, on which file."""
+
+
+def parse(arguments: list[str], values: frozenset[str]) -> tuple[dict[str, str], list[str]]:
+    """Split leading options (a later one wins, as in runc) from what follows them."""
+    options: dict[str, str] = {}
+    position = 0
+    while position < len(arguments):
+        argument = arguments[position]
+        if not argument.startswith("-") or argument == "-":
+            break
+        position += 1
+        if argument == "--":
+            break
+        name, equals, value = argument.lstrip("-").partition("=")
+        if not equals and name in values and position < len(arguments):
+            value = arguments[position]
+            position += 1
+        options[name] = value
+    return options, arguments[position:]
+
+
+def target(command: str, options: dict[str, str]) -> str | None:
+    """Name the JSON file that runc will read for this command, if it reads one."""
+    if command in ("create", "run", "restore"):
+        return os.path.join(options.get("bundle") or options.get("b") or ".", "config.json")
+    if command == "exec":
+        return options.get("process") or options.get("p")
+    return None
+
+
+def bounding_set(status: str) -> int:
+    """Read the capability bounding set from the text of /proc/self/status."""
+    for line in status.splitlines():
+        if line.startswith("CapBnd:"):
+            return int(line.split()[1], 16)
+    raise ShimError("/proc/self/status has no line CapBnd")
+
+
+def drop_capabilities(process: dict[str, Any], bounding: int) -> None:
+    """Drop what lies outside the bounding set. A name unknown here is left for runc to judge."""
+    lost = {f"CAP_{name}" for number, name in enumerate(CAPABILITIES) if not bounding >> number & 1}
+    sets = process.get("capabilities")
+    if isinstance(sets, dict):
+        for kind, names in sets.items():
+            if isinstance(names, list):
+                sets[kind] = [name for name in names if name not in lost]
+
+
+def clamp_rlimits(process: dict[str, Any], hard_limits: dict[str, int]) -> None:
+    """Keep soft and hard limits within the hard limits; a limit missing there is unlimited or unknown here."""
+    for limit in process.get("rlimits") or []:
+        ceiling = hard_limits.get(limit.get("type"))
+        if ceiling is not None:
+            limit["hard"] = min(limit["hard"], ceiling)
+            limit["soft"] = min(limit["soft"], limit["hard"])
+
+
+def fit(spec: dict[str, Any], bounding: int, hard_limits: dict[str, int], oom_score_adj: int) -> None:
+    """Fit a container's configuration, or a bare process, to what the host grants."""
+    process = spec.get("process", spec)
+    if not isinstance(process, dict):
+        return
+    drop_capabilities(process, bounding)
+    if bounding >> CAPABILITIES.index("SYS_RESOURCE") & 1:
+        return
+    clamp_rlimits(process, hard_limits)
+    if process.get("oomScoreAdj") is not None:
+        process["oomScoreAdj"] = max(process["oomScoreAdj"], oom_score_adj)
+
+
+def own_hard_limits() -> dict[str, int]:
+    """Read this process's finite hard limits, by their OCI names."""
+    import resource
+
+    limits = {name: resource.getrlimit(getattr(resource, name))[1] for name in dir(resource) if name[:7] == "RLIMIT_"}
+    return {name: hard for name, hard in limits.items() if hard != resource.RLIM_INFINITY}
+
+
+def read_text(path: str) -> str:
+    """Read a whole file."""
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def replace(path: str, text: str) -> None:
+    """Write the file anew beside the old one, with its owner and mode, and swap them in one step."""
+    old = os.stat(path)
+    new = f"{path}.{os.urandom(8).hex()}"
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chown(new, old.st_uid, old.st_gid)
+        os.chmod(new, old.st_mode & 0o7777)
+        os.replace(new, path)
+    except OSError:
+        os.unlink(new)
+        raise
+
+
+def rewrite(path: str) -> None:
+    """Fit one JSON file to this host. What is no such file is left for runc to refuse in its own words."""
+    import json
+
+    if not os.path.isfile(path):
+        return
+    try:
+        before = read_text(path)
+        spec = json.loads(before)
+    except ValueError:
+        return
+    except OSError as error:
+        raise ShimError(f"cannot read {path}: {error.strerror}") from error
+    if not isinstance(spec, dict):
+        return
+    try:
+        fit(
+            spec,
+            bounding_set(read_text("/proc/self/status")),
+            own_hard_limits(),
+            int(read_text("/proc/self/oom_score_adj")),
+        )
+    except (AttributeError, KeyError, TypeError):
+        return
+    if spec != json.loads(before):
+        try:
+            replace(path, json.dumps(spec, separators=(",", ":")))
+        except OSError as error:
+            raise ShimError(f"cannot write {path}: {error.strerror}") from error
+
+
+def report(message: str, options: dict[str, str]) -> None:
+    """Say why on stderr and in runc's own log, which is where the engine looks for the reason of a failure."""
+    sys.stderr.write(f"{message}\n")
+    if options.get("log"):
+        import json
+
+        quoted = json.dumps(message)
+        line = f'{{"level":"error","msg":{quoted}}}' if options.get("log-format") == "json" else f"level=error msg={quoted}"
+        try:
+            with open(options["log"], "a", encoding="utf-8") as log:
+                log.write(f"{line}\n")
+        except OSError:
+            pass  # stderr has it already
+
+
+def main(arguments: list[str]) -> int:
+    """Fit the file this command reads, if any, then become runc."""
+    options, rest = parse(arguments, GLOBAL_VALUES)
+    try:
+        path = target(rest[0], parse(rest[1:], COMMAND_VALUES)[0]) if rest else None
+        if path:
+            rewrite(path)
+        runc = next((candidate for candidate in RUNC if os.access(candidate, os.X_OK)), None)
+        if runc is None:
+            raise ShimError(f"runc is in none of {', '.join(RUNC)}: install the package runc")
+        # Python ignores these two; an ignored signal would stay ignored in runc and in the container.
+        import signal
+
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        os.execv(runc, [runc, *arguments])
+    except ShimError as error:
+        report(f"drystone-runc: {error}", options)
+    except OSError as error:
+        report(f"drystone-runc: cannot run runc: {error}", options)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
