@@ -12,7 +12,7 @@ version_added: 1.0.0
 author:
   - The Drystone authors (@drystone)
 description:
-  - Runs C(kustomize build) on a kustomization given as a dictionary and returns the rendered YAML documents as one string.
+  - Runs C(kustomize build) on a kustomization given as a dictionary and returns the rendered documents as one string.
   - The kustomization lives only in a private temporary directory while it is built, so check mode renders exactly what
     a run renders and no rendered file can grow stale.
   - Unlike the lookup of the same name in P(kubernetes.core.kustomize#lookup) it needs no directory of its own, and
@@ -133,7 +133,11 @@ def build(kustomization: dict[str, t.Any], binary: str) -> str:
             yaml.safe_dump(prepare(kustomization, directory), stream, sort_keys=False)
         try:
             done = subprocess.run(
-                [binary, "build", directory], capture_output=True, check=False, encoding="utf-8", stdin=subprocess.DEVNULL
+                [binary, "build", directory],
+                capture_output=True,
+                check=False,
+                encoding="utf-8",
+                stdin=subprocess.DEVNULL,
             )
         except OSError as error:
             raise AnsibleError(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible.errors import AnsibleError
+
 from ansible_collections.drystone.platform.plugins.lookup import kustomize
 
 

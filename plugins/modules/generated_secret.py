@@ -1,0 +1,235 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: generated_secret
+short_description: Generate the values of a Secret once
+version_added: 1.0.0
+author:
+  - The Drystone authors (@drystone)
+description:
+  - Makes sure that a Secret has the given keys. Missing values are generated; a value that is there is never changed,
+    whoever made it, so nothing rotates on a second run.
+  - The cluster is the only truth. No value is returned or shown, only fingerprints and the public halves of SSH keys.
+  - A Secret that something else created is used if it has all the keys, and never extended.
+extends_documentation_fragment:
+  - drystone.platform._attributes
+  - drystone.platform._kube
+attributes:
+  check_mode:
+    details:
+      - The public keys and fingerprints of values that would be generated are those of throw-away values.
+  diff_mode:
+    details:
+      - The diff shows fingerprints.
+options:
+  namespace:
+    description: Namespace of the Secret. It must exist.
+    type: str
+    required: true
+  name:
+    description: Name of the Secret.
+    type: str
+    required: true
+  labels:
+    description: Labels of the Secret when it is created, beside C(app.kubernetes.io/managed-by=drystone).
+    type: dict
+    default: {}
+  entries:
+    description: The keys of the Secret.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: The key.
+        type: str
+        required: true
+      kind:
+        description:
+          - What to generate.
+          - V(password) is a random string of letters and digits.
+          - V(ssh_ed25519) is an SSH private key without passphrase, in OpenSSH's format.
+        type: str
+        choices:
+          - password
+          - ssh_ed25519
+        required: true
+      length:
+        description: Length of a password.
+        type: int
+        default: 32
+      comment:
+        description: Comment at the end of the public half of an SSH key.
+        type: str
+        default: ""
+      path:
+        description:
+          - File on the host that mirrors the value, mode 0600. It is put right if it differs.
+          - Its directory must exist.
+        type: path
+requirements:
+  - cryptography
+seealso:
+  - module: drystone.platform.apply_set
+"""
+
+EXAMPLES = r"""
+- name: Generate a password once
+  drystone.platform.generated_secret:
+    kubeconfig: ~/.kube/config
+    namespace: argocd
+    name: argocd-redis
+    entries:
+      - name: auth
+        kind: password
+
+- name: Generate an SSH key pair once and keep a copy of the private half for the operator
+  drystone.platform.generated_secret:
+    kubeconfig: ~/.kube/config
+    namespace: git
+    name: git-server-keys
+    entries:
+      - name: operator
+        kind: ssh_ed25519
+        comment: operator@example
+        path: /home/operator/.ssh/id_example
+  register: keys
+
+- name: Show what may be shown of it
+  ansible.builtin.debug:
+    msg: "{{ keys.public_keys.operator }}"
+
+- name: Explain a Secret of the same name that something else made
+  block:
+    - name: Generate a token
+      drystone.platform.generated_secret:
+        kubeconfig: ~/.kube/config
+        namespace: default
+        name: shared
+        entries:
+          - name: token
+            kind: password
+            length: 64
+  rescue:
+    - name: Name the Secret that is in the way
+      ansible.builtin.fail:
+        msg: "{{ ansible_failed_result.msg }}"
+"""
+
+RETURN = r"""
+action:
+  description: What happened to the Secret, or would in check mode. One of V(created), V(configured), V(unchanged).
+  returned: success
+  type: str
+  sample: unchanged
+generated:
+  description: The keys whose values were generated.
+  returned: success
+  type: list
+  elements: str
+  sample:
+    - auth
+written:
+  description: The files that were written.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+public_keys:
+  description: The public half of every SSH key, by key.
+  returned: success
+  type: dict
+  sample:
+    operator: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI... operator@example
+fingerprints:
+  description: The beginning of the SHA-256 sum of every value, by key.
+  returned: success
+  type: dict
+  sample:
+    auth: sha256:3a7bd3e2360a
+"""
+
+import os
+import tempfile
+import traceback
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
+from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
+from ansible_collections.drystone.platform.plugins.module_utils._generated_secret import (
+    CRYPTOGRAPHY_ERROR,
+    Entry,
+    ensure,
+)
+from ansible_collections.drystone.platform.plugins.module_utils._kube_api import KubeApi
+
+
+def _write(module: AnsibleModule, path: str, value: str) -> None:
+    handle, temporary = tempfile.mkstemp(dir=module.tmpdir)
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(value)
+    module.atomic_move(temporary, path)
+    os.chmod(path, 0o600)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **kube_argspec(),
+            "namespace": {"type": "str", "required": True},
+            "name": {"type": "str", "required": True},
+            "labels": {"type": "dict", "default": {}},
+            "entries": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "kind": {"type": "str", "choices": ["password", "ssh_ed25519"], "required": True},
+                    "length": {"type": "int", "default": 32},
+                    "comment": {"type": "str", "default": ""},
+                    "path": {"type": "path"},
+                },
+            },
+        },
+        supports_check_mode=True,
+    )
+    if CRYPTOGRAPHY_ERROR:
+        trace = "".join(traceback.format_exception(CRYPTOGRAPHY_ERROR))
+        module.fail_json(msg=missing_required_lib("cryptography"), exception=trace)
+    params = module.params
+    try:
+        outcome = ensure(
+            KubeApi.from_kubeconfig(params["kubeconfig"], params["context"]),
+            namespace=params["namespace"],
+            name=params["name"],
+            labels=params["labels"],
+            entries=[Entry(**entry) for entry in params["entries"]],
+            write=lambda path, value: _write(module, path, value),
+            check=module.check_mode,
+        )
+    except DrystoneError as error:
+        module.fail_json(msg=error.msg, **error.facts)
+    module.no_log_values.update(outcome.private)
+    module.exit_json(
+        changed=outcome.changed,
+        action=outcome.action,
+        generated=outcome.generated,
+        written=outcome.written,
+        public_keys=outcome.public_keys,
+        fingerprints=outcome.fingerprints,
+        diff={
+            "before": {"data": outcome.before, "stale_files": outcome.written},
+            "after": {"data": outcome.fingerprints, "stale_files": []},
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
