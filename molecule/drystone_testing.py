@@ -1,0 +1,115 @@
+"""What the tests of every scenario use: kubectl, HTTP through the API server, playbooks, waiting."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+INVENTORY = ROOT / "molecule/inventory"
+
+
+def run(
+    *command: str, stdin: str | None = None, timeout: float = 120, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command; what it did is for the test to judge."""
+    return subprocess.run(
+        command, input=stdin, capture_output=True, text=True, timeout=timeout, env=env, check=False, cwd=ROOT
+    )
+
+
+def wait_until(what: Callable[[], bool], timeout: float = 60, every: float = 0.5) -> bool:
+    """Whether something comes true in time."""
+    deadline = time.monotonic() + timeout
+    while not what():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(every)
+    return True
+
+
+class Kubectl:
+    """The kubectl of the platform, on the cluster of the inventory and no other."""
+
+    def __init__(self, binary: str, kubeconfig: str) -> None:
+        self.binary = binary
+        self.kubeconfig = kubeconfig
+
+    def run(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "KUBECONFIG": self.kubeconfig}
+        return run(self.binary, *arguments, stdin=stdin, timeout=timeout, env=env)
+
+    def __call__(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
+        """Run it and give what it printed; an error ends the test with what kubectl said."""
+        done = self.run(*arguments, stdin=stdin, timeout=timeout)
+        if done.returncode != 0:
+            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self(*arguments, "--output=json"))
+
+    def items(self, *arguments: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.json("get", *arguments)["items"]
+        return found
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        self("apply", "--filename=-", stdin=yaml.safe_dump_all(objects))
+
+
+class Http:
+    """Requests to a Service or Pod through the API server, so no port has to be open on the host."""
+
+    def __init__(self, kubeconfig: str, folder: Path) -> None:
+        config = yaml.safe_load(Path(kubeconfig).read_text())
+        cluster = config["clusters"][0]["cluster"]
+        user = config["users"][0]["user"]
+        names = {}
+        for name, data in (
+            ("ca", cluster["certificate-authority-data"]),
+            ("cert", user["client-certificate-data"]),
+            ("key", user["client-key-data"]),
+        ):
+            path = folder / name
+            path.write_bytes(base64.b64decode(data))
+            path.chmod(0o600)
+            names[name] = str(path)
+        self.server = cluster["server"]
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.session.verify = names["ca"]
+        self.session.cert = (names["cert"], names["key"])
+
+    def get(
+        self, namespace: str, name: str, port: int | str, path: str = "/", kind: str = "services"
+    ) -> requests.Response:
+        url = f"{self.server}/api/v1/namespaces/{namespace}/{kind}/{name}:{port}/proxy{path}"
+        return self.session.get(url, timeout=30)
+
+
+class Playbook:
+    """A playbook of the project, run on the inventory of the tests."""
+
+    def __init__(self, name: str, variables: dict[str, Any], *flags: str, timeout: float = 600) -> None:
+        started = time.monotonic()
+        done = run(
+            "ansible-playbook",
+            f"--inventory={INVENTORY}",
+            f"--extra-vars={json.dumps(variables)}",
+            *flags,
+            name,
+            timeout=timeout,
+            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+        )
+        self.seconds = time.monotonic() - started
+        self.code = done.returncode
+        self.output = done.stdout + done.stderr

@@ -1,0 +1,104 @@
+"""The collection as a whole: one name, links that resolve, documentation and tests for what it offers."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py"))
+UTILS = sorted(path.stem for path in (ROOT / "plugins/module_utils").glob("_*.py") if path.stem != "__init__")
+LINKS = {"galaxy.yml", "meta", "playbooks", "plugins", "roles"}
+# What is neither a role, nor a playbook, nor a plugin but is written like one.
+OTHER_NAMES = {"platform"}
+
+
+def test_the_links_lie_where_the_collection_s_name_says(galaxy: dict[str, Any]) -> None:
+    folder = ROOT / "collections/ansible_collections" / galaxy["namespace"] / galaxy["name"]
+    assert {path.name for path in folder.iterdir()} == LINKS
+    for link in folder.iterdir():
+        assert link.is_symlink()
+        assert not link.readlink().is_absolute()
+        assert link.resolve() == ROOT / link.name
+
+
+def test_every_full_name_is_of_this_collection_and_exists(galaxy: dict[str, Any], files: list[Path]) -> None:
+    full = f"{galaxy['namespace']}.{galaxy['name']}"
+    known = OTHER_NAMES | {path.name for path in (ROOT / "roles").iterdir()}
+    known |= {path.stem for path in (ROOT / "playbooks").rglob("*.yml")} | {"plugins"}
+    known |= {path.stem for path in (ROOT / "plugins").rglob("*.py")}
+    # Ours are followed by one name; the first word of another collection of the namespace would show up here, too.
+    name = re.compile(rf"\b{galaxy['namespace']}\.([a-z_]+)\.([a-z_]+)(?![\w/])")
+    wrong = []
+    for path in files:
+        if path.suffix in (".py", ".yml", ".yaml", ".j2") and path.parts[0] in (
+            "playbooks",
+            "roles",
+            "plugins",
+            "molecule",
+        ):
+            for number, line in enumerate((ROOT / path).read_text().splitlines(), 1):
+                for collection, thing in name.findall(line):
+                    if f"{galaxy['namespace']}.{collection}" != full or thing not in known:
+                        wrong.append(f"{path}:{number}: {galaxy['namespace']}.{collection}.{thing}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_each_module_has_unit_tests(module: str) -> None:
+    tests = ROOT / "tests/unit/plugins/modules" / f"test_{module}.py"
+    assert "def test_" in tests.read_text()
+
+
+@pytest.mark.parametrize("util", UTILS)
+def test_each_module_util_is_unit_tested(util: str) -> None:
+    # A file split off another one (_kstatus_pod off _kstatus) may be tested through it.
+    family = [util, *(other for other in UTILS if util.startswith(f"{other}_"))]
+    texts = [path.read_text() for path in (ROOT / "tests/unit/plugins").rglob("test_*.py")]
+    using = [text for text in texts if "module_utils" in text and re.search(rf"\b({'|'.join(family)})\b", text)]
+    assert using, f"no unit test imports {' or '.join(family)}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_are_thin(module: str) -> None:
+    tree = ast.parse((ROOT / "plugins/modules" / f"{module}.py").read_text())
+    documented = [node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)]
+    last = max((node.end_lineno or 0 for node in documented), default=0)
+    assert max(node.end_lineno or 0 for node in tree.body) - last <= 100
+
+
+@pytest.mark.parametrize("util", UTILS)
+def test_module_utils_are_short(util: str) -> None:
+    assert len((ROOT / "plugins/module_utils" / f"{util}.py").read_text().splitlines()) <= 300
+
+
+def test_plugins_say_whose_they_are_and_under_which_licence() -> None:
+    for path in sorted((ROOT / "plugins").rglob("*.py")):
+        text = path.read_text()
+        if text:
+            head = "\n".join(text.splitlines()[:20])
+            assert "# Copyright (c) The Drystone authors" in head, path
+            assert "GNU General Public License v3.0+" in head, path
+            assert "# SPDX-License-Identifier: GPL-3.0-or-later" in head, path
+
+
+def test_the_readme_can_be_read_in_one_go() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 200
+
+
+def test_what_the_collection_ships_exists(galaxy: dict[str, Any]) -> None:
+    directives = galaxy["manifest"]["directives"]
+    named = [name for line in directives if line.startswith("include ") for name in line.split()[1:]]
+    named += [line.split()[1] for line in directives if line.startswith("recursive-include ")]
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_runtime_s_action_group_holds_what_talks_to_a_cluster() -> None:
+    text = (ROOT / "meta/runtime.yml").read_text()
+    for module in MODULES:
+        if re.search(r"^  kubeconfig:$", (ROOT / "plugins/modules" / f"{module}.py").read_text(), re.MULTILINE):
+            assert f"- {module}\n" in text, f"{module} takes a kubeconfig but is in no action group"

@@ -1,0 +1,100 @@
+"""Each version stands once, in the role common; where a tool must repeat it, it is the same."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+# Go module -> the pin it has to equal. The leading v, and v0 where upstream numbers its modules so, are Go's.
+GO_MODULES = {
+    "github.com/argoproj/argo-cd/v3": "argocd",
+    "github.com/containerd/containerd/v2": "containerd",
+    "github.com/containernetworking/plugins": "cni_plugins",
+    "github.com/coredns/coredns": "coredns",
+    "github.com/distribution/distribution/v3": "registry",
+    "github.com/rancher/local-path-provisioner": "local_path_provisioner",
+    "github.com/yannh/kubeconform": "kubeconform",
+    "go.etcd.io/etcd/server/v3": "etcd",
+    "helm.sh/helm/v3": "helm",
+    "k8s.io/kubernetes": "kubernetes",
+    "sigs.k8s.io/kind": "kind",
+    "sigs.k8s.io/kustomize/kustomize/v5": "kustomize",
+    "sigs.k8s.io/metrics-server": "metrics_server",
+}
+# What an image of ours is built from, and what tells people the version, must not say another one.
+SCANNED = ("app", "bundle", "deploy", "inventories", "playbooks", "plugins", "roles")
+NOT_SCANNED = ("go.mod", "go.sum", "requirements.txt")
+
+
+def test_the_go_modules_are_at_the_pins(root: Path, pins: dict[str, str]) -> None:
+    required = dict(
+        re.findall(r"^(?:require )?\s*(\S+/\S+) v(\S+)", (root / "bundle/go.mod").read_text(), re.MULTILINE)
+    )
+    found = {module: required.get(module) for module in GO_MODULES}
+    assert found == {module: pins[name] for module, name in GO_MODULES.items()}
+
+
+def test_the_staging_modules_are_those_of_kubernetes(root: Path, pins: dict[str, str]) -> None:
+    text = (root / "bundle/go.mod").read_text()
+    minor = pins["kubernetes"].removeprefix("1.")
+    for module in ("api", "apimachinery", "apiserver", "client-go", "component-base", "kubectl", "kubelet"):
+        assert f"k8s.io/{module} => k8s.io/{module} v0.{minor}\n" in text
+
+
+def test_go_itself_is_at_the_pin(root: Path, pins: dict[str, str]) -> None:
+    directive = re.search(r"^go (\S+)$", (root / "bundle/go.mod").read_text(), re.MULTILINE)
+    assert directive is not None
+    assert directive[1] == pins["go"]
+
+
+def test_arguments_of_dockerfiles_are_at_the_pins(root: Path, files: list[Path], pins: dict[str, str]) -> None:
+    for path in files:
+        if path.name == "Dockerfile":
+            for name, value in re.findall(r"^ARG (\w+)_VERSION=(\S+)", (root / path).read_text(), re.MULTILINE):
+                assert value.strip("\"'") == pins[name.lower()], f"{path}: {name}_VERSION"
+
+
+def test_the_greeter_says_its_pinned_version(root: Path, pins: dict[str, str]) -> None:
+    assert f'VERSION = "{pins["greeter"]}"' in (root / "app/greeter/server.py").read_text()
+
+
+def test_no_version_is_written_a_second_time(root: Path, files: list[Path], pins: dict[str, str]) -> None:
+    # Versions like 1.0.0 or 7.0 are too common to be recognised.
+    telling = {name: version for name, version in pins.items() if re.fullmatch(r"\d+\.\d+\.\d+", version)}
+    telling = {name: version for name, version in telling.items() if not version.endswith(".0.0")}
+    wanted = {name: re.compile(rf"(?<![\d.]){re.escape(version)}(?![\d]|\.\d)") for name, version in telling.items()}
+    found = []
+    for path in files:
+        if path.parts[0] not in SCANNED or path.name in NOT_SCANNED or str(path) == "roles/common/defaults/main.yml":
+            continue
+        if path.parts[0] == "roles" and path.name in ("README.md", "argument_specs.yml") and path.parts[1] == "common":
+            continue  # the specs repeat the defaults, and test_roles.py compares them
+        try:
+            lines = (root / path).read_text().splitlines()
+        except UnicodeDecodeError:
+            continue
+        for number, line in enumerate(lines, 1):
+            found += [
+                f"{path}:{number} repeats drystone_{name}_version" for name in wanted if wanted[name].search(line)
+            ]
+    assert found == []
+
+
+def test_python_requirements_are_pinned_once(root: Path) -> None:
+    lines = [
+        line
+        for name in ("requirements.txt", "requirements-dev.txt")
+        for line in (root / name).read_text().splitlines()
+        if line and not line.startswith(("#", "-r "))
+    ]
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9_.-]+==\S+", line)] == []
+    names = [line.split("==")[0].lower() for line in lines]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_every_image_is_at_a_pin(root: Path) -> None:
+    defaults = yaml.safe_load((root / "roles/common/defaults/main.yml").read_text())
+    for part, reference in defaults["drystone_images"].items():
+        assert re.fullmatch(r"drystone\.local/[a-z0-9./-]+:v?{{ drystone_\w+_version }}", reference), part
