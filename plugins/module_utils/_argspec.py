@@ -17,3 +17,14 @@ def kube_argspec() -> dict[str, dict[str, t.Any]]:
         "kubeconfig": {"type": "path", "required": True},
         "context": {"type": "str"},
     }
+
+
+def git_argspec() -> dict[str, dict[str, t.Any]]:
+    """Say how to reach a Git repository; documented by the fragment drystone.platform._git_remote."""
+    return {
+        "repository": {"type": "str", "required": True},
+        "branch": {"type": "str", "default": "main"},
+        "private_key": {"type": "path"},
+        "known_hosts": {"type": "path"},
+        "timeout": {"type": "int", "default": 60},
+    }
