@@ -1,0 +1,297 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Check what Argo CD is to deploy, before Argo CD does: structure, build of every environment, schemas. No network."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SCHEMAS_PACKAGE = "kubernetes_validate"
+KUSTOMIZATION = "kustomization.yaml"
+# A tag that is not `latest`, or a digest.
+PINNED_IMAGE = re.compile(r"(:(?!latest$)[\w][\w.-]*|@sha256:[0-9a-f]{64})$")
+
+
+class Unusable(Exception):
+    """Something the check itself needs is missing."""
+
+
+def find_tool(name: str, given: str | None) -> str:
+    """Give the path of a tool: as given, else from PATH, else from Drystone's cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drystone" / "bin"
+    found = shutil.which(given) if given else shutil.which(name) or shutil.which(name, path=str(cache))
+    if not found:
+        raise Unusable(
+            f"{name} is not at {given}"
+            if given
+            else f"{name} is neither on PATH nor in {cache}; `make up` puts it there, or pass --{name}"
+        )
+    return found
+
+
+def find_schemas(version: str | None) -> Path:
+    """Give the directory with the strict schemas of a Kubernetes minor version, or of the newest there is."""
+    spec = importlib.util.find_spec(SCHEMAS_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise Unusable(f"this Python ({sys.executable}) has no schemas: pip install -r requirements.txt")
+    base = Path(spec.submodule_search_locations[0]) / "kubernetes-json-schema"
+    there = {
+        tuple(int(number) for number in found[1].split(".")): folder
+        for folder in base.iterdir()
+        if (found := re.fullmatch(r"v(\d+\.\d+)\.\d+-local-strict", folder.name))
+    }
+    wanted = tuple(int(number) for number in version.split(".")[:2]) if version else max(there)
+    if wanted not in there:
+        newest = ".".join(str(number) for number in max(there))
+        raise Unusable(f"{SCHEMAS_PACKAGE} has no schemas for Kubernetes {version}: the newest are for {newest}")
+    return there[wanted]
+
+
+def load(path: Path) -> list[Any]:
+    """Read every document of a YAML file that is not empty."""
+    with path.open(encoding="utf-8") as stream:
+        return [document for document in yaml.safe_load_all(stream) if document is not None]
+
+
+class Structure:
+    """Follows every reference from the environments on, and keeps what is wrong with them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.reached: set[Path] = set()
+        self.problems: list[str] = []
+        self.environments = sorted(path for path in (root / "environments").glob("*/*") if path.is_dir())
+
+    def problem(self, path: Path, text: str) -> None:
+        self.problems.append(f"{path.relative_to(self.root)}: {text}")
+
+    def check(self) -> list[str]:
+        """Check the whole tree and give what is wrong."""
+        if not self.environments:
+            self.problems.append(f"environments/: no <environment>/<workload> folder in {self.root}")
+        for folder in self.environments:
+            self._environment(folder)
+        documents = [path for pattern in ("*.yaml", "*.yml") for path in sorted(self.root.rglob(pattern))]
+        for path in documents:
+            if path not in self.reached:
+                self.problem(path, "nothing refers to it: list it in a kustomization, or remove it")
+        self._twice(documents)
+        return self.problems
+
+    def _environment(self, folder: Path) -> None:
+        kustomization = self._visit(folder)
+        if kustomization is None:
+            return
+        name = folder.parent.name
+        if kustomization.get("namespace") != name:
+            seen = kustomization.get("namespace", "none")
+            self.problem(folder / KUSTOMIZATION, f"namespace must be {name}, as its folder says, and is {seen}")
+        for entry in kustomization.get("resources", []):
+            if not (folder / entry).resolve().is_relative_to(self.root / "workloads"):
+                self.problem(
+                    folder / KUSTOMIZATION,
+                    f"resource {entry} is not in workloads/: an environment says only what differs from the base",
+                )
+
+    def _visit(self, folder: Path) -> dict[str, Any] | None:
+        """Read a folder's kustomization and all that it refers to, once."""
+        path = folder / KUSTOMIZATION
+        if path in self.reached:
+            return None
+        self.reached.add(path)
+        if not path.is_file():
+            self.problem(folder, f"has no {KUSTOMIZATION}")
+            return None
+        try:
+            (kustomization,) = load(path)
+            references = list(self._references(kustomization))
+        except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
+            self.problem(path, f"is not one kustomization: {error}")
+            return None
+        if "secretGenerator" in kustomization:
+            self.problem(path, "secretGenerator puts a secret into Git: let the platform create the Secret")
+        for reference in references:
+            self._reference(path, reference)
+        return dict(kustomization)
+
+    @staticmethod
+    def _references(kustomization: dict[str, Any]) -> Iterator[str]:
+        for key in ("resources", "components", "configurations"):
+            yield from kustomization.get(key, [])
+        for key in ("patches", "replacements"):
+            yield from (entry["path"] for entry in kustomization.get(key, []) if "path" in entry)
+        for generator in kustomization.get("configMapGenerator", []):
+            files = [*generator.get("files", []), *generator.get("envs", [])]
+            yield from (name.split("=", 1)[-1] for name in files)
+
+    def _reference(self, path: Path, reference: str) -> None:
+        target = (path.parent / reference).resolve()
+        if "://" in reference or "?ref=" in reference or reference.startswith("git@"):
+            self.problem(path, f"{reference} is fetched from elsewhere: what is deployed must lie in this repository")
+        elif not target.is_relative_to(self.root):
+            self.problem(path, f"{reference} leads out of {self.root.name}/, which is all that Argo CD gets")
+        elif target.is_dir():
+            self._visit(target)
+        elif target.is_file():
+            self.reached.add(target)
+        else:
+            self.problem(path, f"{reference} does not exist")
+
+    def _twice(self, documents: list[Path]) -> None:
+        """Find manifests that are written down more than once."""
+        seen: dict[str, Path] = {}
+        for path in documents:
+            try:
+                manifests = load(path)
+            except yaml.YAMLError as error:
+                self.problem(path, f"is not YAML: {error}")
+                continue
+            for manifest in manifests:
+                text = json.dumps(manifest, sort_keys=True, default=str)
+                first = seen.setdefault(text, path)
+                if first != path:
+                    self.problem(path, f"says the same as {first.relative_to(self.root)}: keep one, and refer to it")
+
+
+def check_objects(environment: str, documents: list[dict[str, Any]]) -> Iterator[str]:
+    """Give what is wrong with rendered objects although a schema allows it."""
+    for document in documents:
+        name = f"{document.get('kind')} {document.get('metadata', {}).get('name')}"
+        namespace = document.get("metadata", {}).get("namespace")
+        if document.get("kind") == "Secret":
+            yield f"{name} would lie in Git: let the platform create it"
+        if namespace is None:
+            yield f"{name} is cluster-wide: such objects are the platform's, not a workload's"
+        elif namespace != environment:
+            yield f"{name} goes to namespace {namespace}, not to {environment}"
+        pod = document.get("spec", {}).get("template", {}).get("spec", {})
+        for container in [*pod.get("initContainers", []), *pod.get("containers", [])]:
+            if not PINNED_IMAGE.search(container.get("image", "")):
+                yield f"{name}, container {container.get('name')}: image {container.get('image')!r} has no fixed tag"
+
+
+def build(kustomize: str, folder: Path) -> tuple[str, str | None]:
+    """Render one environment's workload: its YAML, or what kustomize said against it."""
+    done = subprocess.run([kustomize, "build", str(folder)], capture_output=True, text=True, check=False)
+    return done.stdout, None if done.returncode == 0 else done.stderr.strip()
+
+
+def copy_schemas(source: Path, target: Path, documents: list[dict[str, Any]]) -> None:
+    """Lay out the schemas of the kinds in use so that each refers to the shared definitions by a path beside it.
+
+    As published they refer to them by an absolute address, which only a web server could answer.
+    """
+    shutil.copy(source / "_definitions.json", target)
+    for document in documents:
+        group, _, version = str(document.get("apiVersion", "")).rpartition("/")
+        parts = [str(document.get("kind", "")).lower(), group.split(".")[0], version]
+        name = "-".join(part for part in parts if part) + ".json"
+        if (source / name).is_file() and not (target / name).exists():
+            schema = json.loads((source / name).read_text(encoding="utf-8"))
+            schema.pop("$id", None)
+            text = json.dumps(schema).replace('"/api/_definitions.json#', '"_definitions.json#')
+            (target / name).write_text(text, encoding="utf-8")
+
+
+def reasons(message: str) -> list[str]:
+    """Take apart kubeconform's message: its list of errors names only the outermost place, its text each one."""
+    found = [reason.strip() for reason in re.split(r"\s+- at (?=')", message)[1:]]
+    return [reason for reason in found if not reason.endswith(": validation failed")] or [message]
+
+
+def check_schemas(kubeconform: str, schemas: Path, rendered: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """Give what kubeconform has against the rendered objects, each under the folder it was rendered from."""
+    with tempfile.TemporaryDirectory(prefix="drystone-validate-") as work:
+        layout, manifests = Path(work, "schemas"), Path(work, "manifests")
+        layout.mkdir()
+        manifests.mkdir()
+        copy_schemas(schemas, layout, [document for documents in rendered.values() for document in documents])
+        files = {}
+        for number, (folder, documents) in enumerate(rendered.items()):
+            file = manifests / f"{number}.json"
+            file.write_text("\n---\n".join(json.dumps(document, default=str) for document in documents), "utf-8")
+            files[str(file)] = folder
+        location = f"{layout}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"
+        done = subprocess.run(
+            [kubeconform, "-strict", "-output", "json", "-schema-location", location, *files],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    try:
+        found = json.loads(done.stdout)["resources"] or []
+    except (ValueError, KeyError) as error:
+        raise Unusable(f"{kubeconform} failed with {done.returncode}: {done.stderr.strip() or done.stdout}") from error
+    problems = [
+        f"{files[result['filename']]}: {result['kind']} {result['name']}: {reason}"
+        for result in found
+        for reason in reasons(result["msg"])
+    ]
+    if done.returncode != 0 and not problems:
+        raise Unusable(f"{kubeconform} failed with {done.returncode}: {done.stderr.strip()}")
+    return problems
+
+
+def validate(root: Path, kustomize: str, kubeconform: str, schemas: Path) -> tuple[list[str], int]:
+    """Check the tree: all that is wrong with it, and how many objects it renders to."""
+    structure = Structure(root)
+    problems = structure.check()
+    rendered: dict[str, list[dict[str, Any]]] = {}
+    with ThreadPoolExecutor() as pool:
+        builds = list(pool.map(lambda folder: build(kustomize, folder), structure.environments))
+    for folder, (text, error) in zip(structure.environments, builds, strict=True):
+        name = str(folder.relative_to(root))
+        if error:
+            problems.append(f"{name}: kustomize cannot build it: {error}")
+            continue
+        rendered[name] = [document for document in yaml.safe_load_all(text) if document]
+        problems += [f"{name}: {problem}" for problem in check_objects(folder.parent.name, rendered[name])]
+    if rendered:
+        problems += check_schemas(kubeconform, schemas, rendered)
+    return problems, sum(len(documents) for documents in rendered.values())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the check: 0 if all is well, 1 with a list of what is not, 2 if it could not be checked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "root", nargs="?", type=Path, default=Path(__file__).parent, help="the tree (default: this one)"
+    )
+    parser.add_argument("--kustomize", help="path of kustomize (default: from PATH or Drystone's cache)")
+    parser.add_argument("--kubeconform", help="path of kubeconform (default: from PATH or Drystone's cache)")
+    parser.add_argument("--kubernetes-version", help="whose schemas to check against (default: the newest at hand)")
+    options = parser.parse_args(arguments)
+    try:
+        schemas = find_schemas(options.kubernetes_version)
+        tools = find_tool("kustomize", options.kustomize), find_tool("kubeconform", options.kubeconform)
+        problems, count = validate(options.root.resolve(), *tools, schemas)
+    except Unusable as error:
+        print(f"cannot validate {options.root}: {error}", file=sys.stderr)
+        return 2
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    version = schemas.name.removesuffix("-local-strict")
+    if problems:
+        print(f"{len(problems)} problems in {options.root}", file=sys.stderr)
+        return 1
+    print(f"{options.root}: {count} objects valid against the schemas of Kubernetes {version}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

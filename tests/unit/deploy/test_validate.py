@@ -1,0 +1,272 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What deploy/validate.py finds wrong with a tree, and that it finds nothing wrong with ours."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy import validate
+
+DEPLOY = Path(validate.__file__).parent
+
+BASE = """\
+resources: [config.yaml]
+"""
+CONFIG = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: web}
+data: {a: "1"}
+"""
+OVERLAY = """\
+namespace: dev
+resources: [../../../workloads/web]
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Callable[..., Path]:
+    """Give a maker of small valid trees, in which files can be changed, added or (None) left out."""
+
+    def make(**changes: str | None) -> Path:
+        files: dict[str, str | None] = {
+            "workloads/web/kustomization.yaml": BASE,
+            "workloads/web/config.yaml": CONFIG,
+            "environments/dev/web/kustomization.yaml": OVERLAY,
+        }
+        for name, text in {**files, **changes}.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if text is not None:
+                path.write_text(text, encoding="utf-8")
+        return tmp_path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tools() -> tuple[str, str]:
+    try:
+        return validate.find_tool("kustomize", None), validate.find_tool("kubeconform", None)
+    except validate.Unusable as error:
+        pytest.skip(f"needs the real tools, which `make up` and `make test` provide: {error}")
+
+
+def test_a_good_tree_has_no_problems(tree: Callable[..., Path]) -> None:
+    assert validate.Structure(tree()).check() == []
+
+
+def test_our_own_tree_has_no_structural_problems() -> None:
+    assert validate.Structure(DEPLOY).check() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "problem"),
+    [
+        (
+            {"environments/dev/web/kustomization.yaml": None},
+            "environments/dev/web",
+            "has no kustomization.yaml",
+        ),
+        (
+            {"environments/dev/web/kustomization.yaml": OVERLAY.replace("dev", "prod")},
+            "environments/dev/web/kustomization.yaml",
+            "namespace must be dev, as its folder says, and is prod",
+        ),
+        (
+            {"environments/dev/web/kustomization.yaml": "resources: [../../../workloads/web]"},
+            "environments/dev/web/kustomization.yaml",
+            "namespace must be dev, as its folder says, and is none",
+        ),
+        (
+            {
+                "environments/dev/web/kustomization.yaml": OVERLAY.replace("]", ", own.yaml]"),
+                "environments/dev/web/own.yaml": CONFIG.replace("web", "own"),
+            },
+            "environments/dev/web/kustomization.yaml",
+            "resource own.yaml is not in workloads/: an environment says only what differs from the base",
+        ),
+        (
+            {"workloads/web/kustomization.yaml": "resources: [config.yaml, gone.yaml]"},
+            "workloads/web/kustomization.yaml",
+            "gone.yaml does not exist",
+        ),
+        (
+            {"workloads/web/kustomization.yaml": "resources: [config.yaml, 'https://example.com/x?ref=main']"},
+            "workloads/web/kustomization.yaml",
+            "https://example.com/x?ref=main is fetched from elsewhere: what is deployed must lie in this repository",
+        ),
+        (
+            {"workloads/web/kustomization.yaml": "resources: [config.yaml]\nsecretGenerator: [{name: s}]"},
+            "workloads/web/kustomization.yaml",
+            "secretGenerator puts a secret into Git: let the platform create the Secret",
+        ),
+        (
+            {"workloads/web/forgotten.yaml": CONFIG.replace("web", "forgotten")},
+            "workloads/web/forgotten.yaml",
+            "nothing refers to it: list it in a kustomization, or remove it",
+        ),
+        (
+            {
+                "workloads/web/kustomization.yaml": "resources: [config.yaml, again.yaml]",
+                "workloads/web/again.yaml": f"# the same, said otherwise\n{CONFIG}".replace('"1"', "'1'"),
+            },
+            "workloads/web/config.yaml",
+            "says the same as workloads/web/again.yaml: keep one, and refer to it",
+        ),
+        (
+            {"workloads/web/kustomization.yaml": "- config.yaml"},
+            "workloads/web/kustomization.yaml",
+            "is not one kustomization: 'list' object has no attribute 'get'",
+        ),
+    ],
+)
+def test_a_structural_problem_is_named(
+    tree: Callable[..., Path], changes: dict[str, str | None], path: str, problem: str
+) -> None:
+    assert f"{path}: {problem}" in validate.Structure(tree(**changes)).check()
+
+
+def test_a_reference_must_not_leave_the_tree(tree: Callable[..., Path], tmp_path: Path) -> None:
+    root = tree(**{"workloads/web/kustomization.yaml": "resources: [config.yaml, ../../../outside.yaml]"})
+    (expected,) = validate.Structure(root).check()
+    assert expected == (
+        f"workloads/web/kustomization.yaml: ../../../outside.yaml leads out of {tmp_path.name}/, which is all that"
+        " Argo CD gets"
+    )
+
+
+def test_an_empty_tree_is_not_a_valid_one(tmp_path: Path) -> None:
+    assert validate.Structure(tmp_path).check() == [f"environments/: no <environment>/<workload> folder in {tmp_path}"]
+
+
+def test_files_of_patches_and_generators_count_as_referred_to(tree: Callable[..., Path]) -> None:
+    overlay = OVERLAY + "patches: [{path: patch.yaml}]\nconfigMapGenerator: [{name: c, files: [x=values.yaml]}]\n"
+    root = tree(
+        **{
+            "environments/dev/web/kustomization.yaml": overlay,
+            "environments/dev/web/patch.yaml": "kind: ConfigMap",
+            "environments/dev/web/values.yaml": "a: 1",
+        }
+    )
+    assert validate.Structure(root).check() == []
+
+
+def deployment(image: str) -> dict[str, object]:
+    containers = [{"name": "web", "image": image}]
+    return {
+        "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "dev"},
+        "spec": {"template": {"spec": {"containers": containers}}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("image", "good"),
+    [
+        ("drystone.local/web:1.0.0", True),
+        (f"drystone.local/web@sha256:{'0' * 64}", True),
+        ("drystone.local/web", False),
+        ("drystone.local/web:latest", False),
+        ("localhost:5000/web", False),
+    ],
+)
+def test_images_have_a_fixed_tag(image: str, good: bool) -> None:
+    assert (list(validate.check_objects("dev", [deployment(image)])) == []) is good
+
+
+@pytest.mark.parametrize(
+    ("kind", "namespace", "problem"),
+    [
+        ("ConfigMap", "dev", None),
+        ("ConfigMap", "prod", "ConfigMap x goes to namespace prod, not to dev"),
+        ("Secret", "dev", "Secret x would lie in Git: let the platform create it"),
+        ("Namespace", None, "Namespace x is cluster-wide: such objects are the platform's, not a workload's"),
+    ],
+)
+def test_objects_stay_in_their_environment(kind: str, namespace: str | None, problem: str | None) -> None:
+    metadata = {"name": "x"} | ({"namespace": namespace} if namespace else {})
+    assert list(validate.check_objects("dev", [{"kind": kind, "metadata": metadata}])) == ([problem] if problem else [])
+
+
+def test_schemas_are_found_by_minor_version_or_refused() -> None:
+    defaults = yaml.safe_load((DEPLOY.parent / "roles/common/defaults/main.yml").read_text("utf-8"))
+    version = defaults["drystone_kubernetes_version"]
+    assert validate.find_schemas(version) == validate.find_schemas(None)
+    assert validate.find_schemas(version).name.startswith(f"v{version.rpartition('.')[0]}.")
+    with pytest.raises(validate.Unusable, match=r"has no schemas for Kubernetes 1\.99\.0: the newest are for 1\."):
+        validate.find_schemas("1.99.0")
+
+
+def test_a_missing_tool_is_named_with_where_it_was_looked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(validate.Unusable, match=f"kustomize is neither on PATH nor in {tmp_path}/drystone/bin"):
+        validate.find_tool("kustomize", None)
+    with pytest.raises(validate.Unusable, match="kustomize is not at /nowhere"):
+        validate.find_tool("kustomize", "/nowhere")
+
+
+def test_a_typo_that_the_schema_forbids_is_found(tree: Callable[..., Path], tools: tuple[str, str]) -> None:
+    root = tree(**{"workloads/web/config.yaml": CONFIG.replace("data: {a", "dataa: {a")})
+    problems, count = validate.validate(root, *tools, validate.find_schemas(None))
+    assert count == 1
+    (problem,) = problems
+    assert problem.startswith("environments/dev/web: ConfigMap web: '': ")
+    assert problem.endswith("additional properties 'dataa' not allowed")
+
+
+def test_a_wrong_value_deep_inside_is_found(tree: Callable[..., Path], tools: tuple[str, str]) -> None:
+    service = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: http}]}\n"
+    root = tree(**{"workloads/web/config.yaml": service})
+    (problem,), _ = validate.validate(root, *tools, validate.find_schemas(None))
+    assert problem == "environments/dev/web: Service web: '/spec/ports/0/port': got string, want integer"
+
+
+def test_a_kind_without_a_schema_is_a_problem(tree: Callable[..., Path], tools: tuple[str, str]) -> None:
+    root = tree(**{"workloads/web/config.yaml": CONFIG.replace("ConfigMap", "ConfigMop")})
+    (problem,), _ = validate.validate(root, *tools, validate.find_schemas(None))
+    assert "could not find schema for ConfigMop" in problem
+
+
+def test_a_build_that_fails_is_reported_with_its_folder(tree: Callable[..., Path], tools: tuple[str, str]) -> None:
+    overlay = OVERLAY + "patches: [{target: {kind: ConfigMap}, patch: '[{op: remove, path: /nowhere}]'}]\n"
+    root = tree(**{"environments/dev/web/kustomization.yaml": overlay})
+    (problem,), count = validate.validate(root, *tools, validate.find_schemas(None))
+    assert count == 0
+    assert problem.startswith("environments/dev/web: kustomize cannot build it: ")
+    assert "/nowhere" in problem
+
+
+def test_the_command_says_what_it_checked(tools: tuple[str, str]) -> None:
+    command = [sys.executable, str(DEPLOY / "validate.py"), "--kustomize", tools[0], "--kubeconform", tools[1]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "objects valid against the schemas of Kubernetes v1." in done.stdout
+
+
+def test_the_command_fails_with_a_list(tree: Callable[..., Path], tools: tuple[str, str]) -> None:
+    root = tree(**{"workloads/web/forgotten.yaml": CONFIG.replace("web", "forgotten")})
+    command = [
+        sys.executable,
+        str(DEPLOY / "validate.py"),
+        str(root),
+        "--kustomize",
+        tools[0],
+        "--kubeconform",
+        tools[1],
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "workloads/web/forgotten.yaml: nothing refers to it: list it in a kustomization, or remove it",
+        f"1 problems in {root}",
+    ]
