@@ -54,3 +54,8 @@ def run(argv: list[str], timeout: float) -> Result:
     except subprocess.TimeoutExpired:
         return Result(TIMED_OUT, stderr=f"{' '.join(argv[:2])}: no answer in {timeout:g} s")
     return Result(done.returncode, done.stdout, done.stderr)
+
+
+def may_become_root(run_command: Run, uid: int) -> bool:
+    """Tell whether this user is root or may become root without a password."""
+    return uid == 0 or run_command(["sudo", "-n", "true"], 5.0).rc == 0

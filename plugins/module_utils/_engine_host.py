@@ -21,6 +21,7 @@ from pathlib import Path
 from ansible_collections.drystone.platform.plugins.module_utils._engine import DAEMONS, DEFAULT_HOST, Engine
 
 DEFAULT_HOSTS = (DEFAULT_HOST, "unix:///run/docker.sock")
+RECORD = "/var/lib/drystone/engine.json"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Finding:
         return f"{self.what}: {self.seen}; needed: {self.needed}. {self.todo}"
 
 
-def read_installation(record: str, root: str | Path = "/") -> Installation:
+def read_installation(record: str = RECORD, root: str | Path = "/") -> Installation:
     """Read what an engine that does not run, or runs, has on this disk."""
     top = Path(root)
     try:

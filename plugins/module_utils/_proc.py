@@ -115,6 +115,13 @@ class Proc:
             return 2
         return 1 if self.text("/proc/cgroups") else 0
 
+    def cgroup_controllers(self) -> set[str]:
+        """Return the controllers that the kernel offers, whatever the version."""
+        if self.cgroup_version() == 2:
+            return set(self.text("/sys/fs/cgroup/cgroup.controllers").split())
+        rows = [line.split() for line in self.text("/proc/cgroups").splitlines() if not line.startswith("#")]
+        return {row[0] for row in rows if len(row) == 4 and row[3] == "1"}
+
     def listeners(self, ports: t.Collection[int]) -> dict[int, Listener]:
         """Return who listens on these ports where a bind to 127.0.0.1 would clash."""
         inodes: dict[str, int] = {}

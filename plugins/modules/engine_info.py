@@ -33,6 +33,8 @@ options:
       - An empty image is imported and a container of it is started; both are removed again.
     type: bool
     default: false
+extends_documentation_fragment:
+  - drystone.platform._attributes
 attributes:
   check_mode:
     support: full
@@ -40,9 +42,6 @@ attributes:
   diff_mode:
     support: none
     description: Nothing is changed.
-  idempotent:
-    support: full
-    description: Two runs in a row tell the same.
 """
 
 EXAMPLES = r"""

@@ -1,0 +1,255 @@
+#!/usr/bin/python
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_check
+version_added: 1.0.0
+short_description: Check that a host can carry a kind cluster, before anything is made
+description:
+  - Looks at cores, memory, disk space, kernel settings, control groups, ports and the Docker engine, and changes nothing.
+  - Fails with all that is wrong at once, each with what was seen, what is needed and what to do.
+  - Kernel settings that are too low are no failure where the user may raise them; they are returned in RV(sysctls).
+author: The Drystone authors (@drystone)
+options:
+  cluster:
+    description: Name of the kind cluster; ports that its containers hold are not busy.
+    type: str
+    required: true
+  own_containers:
+    description: Names of further containers whose ports are not busy.
+    type: list
+    elements: str
+    default: []
+  min_cores:
+    description: How many cores are needed.
+    type: float
+    default: 2
+  min_memory_mib:
+    description: How much memory is needed.
+    type: int
+    default: 4096
+  disks:
+    description: Where how much space is needed.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description:
+          - The directory; where it is not there yet, its nearest parent is looked at.
+          - The engine's data root where none is given.
+        type: path
+      purpose:
+        description: What goes there.
+        type: str
+        required: true
+      min_free_mib:
+        description: How much is needed the first time.
+        type: int
+        required: true
+      min_free_again_mib:
+        description: How much is needed when O(disks[].marker) exists.
+        type: int
+        required: true
+      marker:
+        description: A path that exists once what goes there has been made.
+        type: path
+  sysctls:
+    description: Kernel settings that must not be lower than a minimum.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the setting.
+        type: str
+        required: true
+      minimum:
+        description: The lowest value that will do.
+        type: int
+        required: true
+      value:
+        description: The value to raise it to.
+        type: int
+        required: true
+  raise_sysctls:
+    description: Whether kernel settings may be raised by a user who is root or can become root without a password.
+    type: bool
+    default: true
+  ports:
+    description: Ports of 127.0.0.1 that must be free.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      port:
+        description: The port.
+        type: int
+        required: true
+      purpose:
+        description: What it is for.
+        type: str
+        required: true
+      variable:
+        description: The variable that sets it, for the error.
+        type: str
+        required: true
+  install_engine:
+    description: Whether a Docker engine may be installed or started where none answers.
+    type: bool
+    default: true
+extends_documentation_fragment:
+  - drystone.platform._attributes
+attributes:
+  check_mode:
+    support: full
+    description: It only reads.
+  diff_mode:
+    support: none
+    description: Nothing is changed.
+"""
+
+EXAMPLES = r"""
+- name: Check cores, memory, control groups and the engine
+  drystone.platform.host_check:
+    cluster: dev
+    min_memory_mib: 8192
+
+- name: Check that ports are free
+  drystone.platform.host_check:
+    cluster: dev
+    ports:
+      - port: 8080
+        purpose: HTTP
+        variable: drystone_http_port
+
+- name: Read which kernel settings are too low
+  drystone.platform.host_check:
+    cluster: dev
+    sysctls:
+      - name: fs.inotify.max_user_instances
+        minimum: 512
+        value: 1024
+  register: host
+"""
+
+RETURN = r"""
+failures:
+  description: What stops a cluster on this host.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - what: Port 8080 on 127.0.0.1 (HTTP)
+      seen: held by pid 4242, nginx
+      needed: a free port
+      todo: End it with kill 4242, or choose another port with drystone_http_port
+warnings_found:
+  description: What may disturb it; the same keys as RV(failures).
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+notes:
+  description: What is out of the ordinary and provided for.
+  returned: always
+  type: list
+  elements: str
+  sample: ["cgroup v1: kubelets refuse it unless told otherwise; the cluster's are told"]
+sysctls:
+  description: Kernel settings to raise, each with the value seen and the value wanted.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - name: fs.inotify.max_user_instances
+      seen: 128
+      value: 1024
+"""
+
+import dataclasses
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.drystone.platform.plugins.module_utils import _host_check as host
+from ansible_collections.drystone.platform.plugins.module_utils._command import may_become_root, run
+from ansible_collections.drystone.platform.plugins.module_utils._engine import read_engine
+from ansible_collections.drystone.platform.plugins.module_utils._engine_host import engine_problem, read_installation
+from ansible_collections.drystone.platform.plugins.module_utils._proc import Proc
+
+DISK = {
+    "path": {"type": "path"},
+    "purpose": {"type": "str", "required": True},
+    "min_free_mib": {"type": "int", "required": True},
+    "min_free_again_mib": {"type": "int", "required": True},
+    "marker": {"type": "path"},
+}
+SYSCTL = {
+    "name": {"type": "str", "required": True},
+    "minimum": {"type": "int", "required": True},
+    "value": {"type": "int", "required": True},
+}
+PORT = {
+    "port": {"type": "int", "required": True},
+    "purpose": {"type": "str", "required": True},
+    "variable": {"type": "str", "required": True},
+}
+
+
+def main() -> None:
+    """Check the host."""
+    module = AnsibleModule(
+        argument_spec={
+            "cluster": {"type": "str", "required": True},
+            "own_containers": {"type": "list", "elements": "str", "default": []},
+            "min_cores": {"type": "float", "default": 2},
+            "min_memory_mib": {"type": "int", "default": 4096},
+            "disks": {"type": "list", "elements": "dict", "options": DISK, "default": []},
+            "sysctls": {"type": "list", "elements": "dict", "options": SYSCTL, "default": []},
+            "raise_sysctls": {"type": "bool", "default": True},
+            "ports": {"type": "list", "elements": "dict", "options": PORT, "default": []},
+            "install_engine": {"type": "bool", "default": True},
+        },
+        supports_check_mode=True,
+    )
+    wanted = module.params
+    proc = Proc()
+    report = host.Report()
+    engine = read_engine(run, os.environ)
+    problem = engine_problem(engine, read_installation(), wanted["install_engine"])
+    running = host.containers(run) if engine.state == "running" else []
+
+    def own(container: object) -> bool:
+        return host.is_own(container, wanted["cluster"], wanted["own_containers"])
+
+    host.check_cores(report, proc, wanted["min_cores"])
+    host.check_memory(report, proc, wanted["min_memory_mib"], any(own(container) for container in running))
+    for disk in wanted["disks"]:
+        host.check_disk(report, {**disk, "path": disk["path"] or engine.data_root}, os.statvfs)
+    may_raise = wanted["raise_sysctls"] and may_become_root(run, os.geteuid())
+    sysctls = host.check_sysctls(report, proc, wanted["sysctls"], may_raise)
+    host.check_cgroups(report, proc)
+    listeners = proc.listeners({entry["port"] for entry in wanted["ports"]})
+    host.check_ports(report, wanted["ports"], listeners, running, own)
+    host.check_engine(report, engine, problem, proc.missing_capabilities())
+
+    for warning in report.warnings:
+        module.warn(warning.line())
+    facts = {
+        "failures": [dataclasses.asdict(finding) for finding in report.failures],
+        "warnings_found": [dataclasses.asdict(finding) for finding in report.warnings],
+        "notes": report.notes,
+        "sysctls": sysctls,
+    }
+    if report.failures:
+        lines = "\n".join(f"- {finding.line()}" for finding in report.failures)
+        module.fail_json(msg=f"This host cannot carry the cluster {wanted['cluster']} yet. Nothing was made.\n{lines}", **facts)
+    module.exit_json(changed=False, **facts)
+
+
+if __name__ == "__main__":
+    main()
