@@ -1,0 +1,52 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the status rules of all kinds share. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Status:
+    """The verdict on one object. A terminal one cannot become ready without somebody's hand."""
+
+    ready: bool
+    reason: str
+    terminal: bool = False
+
+
+def ready(reason: str) -> Status:
+    """An object that does what its spec asks."""
+    return Status(True, reason)
+
+
+def not_ready(reason: str, terminal: bool = False) -> Status:
+    """An object that does not, or not yet."""
+    return Status(False, reason, terminal)
+
+
+def conditions_of(obj: Mapping[str, t.Any]) -> dict[str, Mapping[str, t.Any]]:
+    """The conditions of a status by their type."""
+    return {c["type"]: c for c in (obj.get("status") or {}).get("conditions") or [] if c.get("type")}
+
+
+def describe_condition(condition: Mapping[str, t.Any]) -> str:
+    """One condition in a line: type, status, reason and message."""
+    text = f"condition {condition.get('type')} is {condition.get('status')}"
+    detail = ": ".join(str(condition[key]) for key in ("reason", "message") if condition.get(key))
+    return f"{text} ({detail})" if detail else text
+
+
+def require_conditions(obj: Mapping[str, t.Any], *types: str) -> Status:
+    """Ready when every named condition is True; otherwise the first that is not, in the order given."""
+    conditions = conditions_of(obj)
+    for kind in types:
+        if kind not in conditions:
+            return not_ready(f"condition {kind} is not reported yet")
+        if conditions[kind].get("status") != "True":
+            return not_ready(describe_condition(conditions[kind]))
+    return ready(", ".join(types))
