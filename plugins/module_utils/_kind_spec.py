@@ -14,6 +14,7 @@ LISTEN_ADDRESS = "127.0.0.1"
 API_SERVER_CONTAINER_PORT = 6443
 OWNER_MOUNT = "/etc/drystone/owner"
 CONTROL_PLANE, WORKER = "control-plane", "worker"
+TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kind_spec impor
     API_SERVER_CONTAINER_PORT,
     CONTROL_PLANE,
     OWNER_MOUNT,
+    TAINT_EFFECTS,
     WORKER,
     ClusterSpec,
     Mount,
@@ -23,8 +24,6 @@ from ansible_collections.drystone.platform.plugins.module_utils._kind_spec impor
     Prefetch,
     Taint,
 )
-
-TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 _DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _DNS_SUBDOMAIN = re.compile(rf"{_DNS_LABEL}(\.{_DNS_LABEL})*\Z")
@@ -162,6 +161,13 @@ def _path_problems(params: t.Mapping[str, t.Any]) -> t.Iterator[str]:
 def _mount(given: t.Mapping[str, t.Any]) -> Mount:
     paths = os.path.normpath(given["host_path"]), os.path.normpath(given["container_path"])
     return Mount(*paths, read_only=bool(given.get("read_only")))
+
+
+def require_name(name: str) -> None:
+    """Stop if no cluster can have that name."""
+    problems = name_problems(name)
+    if problems:
+        raise InvalidInput(f"No kind cluster can have this name; nothing was changed. {'; '.join(problems)}")
 
 
 def parse(params: t.Mapping[str, t.Any]) -> ClusterSpec:
