@@ -9,7 +9,8 @@ rm -rf "$root/dist" "$root/installed"
 
 ansible-galaxy collection build "$tree" --output-path "$root/dist"
 cd "$root"
-export ANSIBLE_CONFIG=/dev/null ANSIBLE_COLLECTIONS_PATH=$root/installed ANSIBLE_LOCALHOST_WARNING=false
+touch ansible.cfg
+export ANSIBLE_CONFIG=$root/ansible.cfg ANSIBLE_COLLECTIONS_PATH=$root/installed ANSIBLE_LOCALHOST_WARNING=false
 ansible-galaxy collection install --no-deps --collections-path "$root/installed" "$root"/dist/*.tar.gz
 
 installed=$root/installed/ansible_collections/${collection/./\/}
