@@ -29,6 +29,10 @@ options:
     description: How many seconds each git command may take.
     type: int
     default: 60
+  connect_timeout:
+    description: For how many seconds a server that does not answer yet is tried again.
+    type: int
+    default: 30
 requirements:
   - git
 """

@@ -27,4 +27,5 @@ def git_argspec() -> dict[str, dict[str, t.Any]]:
         "private_key": {"type": "path"},
         "known_hosts": {"type": "path"},
         "timeout": {"type": "int", "default": 60},
+        "connect_timeout": {"type": "int", "default": 30},
     }

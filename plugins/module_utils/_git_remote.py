@@ -12,6 +12,8 @@ import os
 import re
 import shlex
 import subprocess
+import time
+import typing as t
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,6 +22,13 @@ from ansible_collections.drystone.platform.plugins.module_utils._errors import C
 TRAILER = "Drystone-Content"
 _NAME = "Drystone"
 _EMAIL = "drystone@localhost"
+_NOT_YET = (
+    "Connection refused",
+    "Connection closed by",
+    "Connection reset by",
+    "Connection timed out",
+    "No route to host",
+)
 _HINTS = (
     ("Host key verification failed", "The server's host key is not the one in {known_hosts}."),
     ("Permission denied (publickey)", "The server does not accept the key {private_key}."),
@@ -39,6 +48,7 @@ class Remote:
     private_key: str | None = None
     known_hosts: str | None = None
     timeout: int = 60
+    connect_timeout: int = 0
 
     def environment(self, directory: str) -> dict[str, str]:
         """Say what git gets to see of the world."""
@@ -67,9 +77,17 @@ class Remote:
 class Git:
     """A private bare repository in a directory, and its remote."""
 
-    def __init__(self, remote: Remote, directory: str) -> None:
+    def __init__(
+        self,
+        remote: Remote,
+        directory: str,
+        clock: t.Callable[[], float] = time.monotonic,
+        sleep: t.Callable[[float], None] = time.sleep,
+    ) -> None:
         self.remote = remote
         self.directory = directory
+        self._clock = clock
+        self._sleep = sleep
         self._environment = remote.environment(directory)
         for name, path in (("private key", remote.private_key), ("known_hosts file", remote.known_hosts)):
             if path and not os.path.isfile(path):
@@ -128,7 +146,17 @@ class Git:
         """Fetch the remote branch with its history; None if the remote has no such branch."""
         doing = f"Reading branch {self.remote.branch} of {self.remote.url}"
         reference = f"refs/heads/{self.remote.branch}"
-        listed = self.run("ls-remote", "--heads", "--", self.remote.url, reference, doing=doing)
+        deadline = self._clock() + self.remote.connect_timeout
+        while True:
+            try:
+                listed = self.run("ls-remote", "--heads", "--", self.remote.url, reference, doing=doing)
+            except CommandFailed as error:
+                # A pod is ready some moments before the last node forwards its port.
+                if self._clock() >= deadline or not any(sign in error.msg for sign in _NOT_YET):
+                    raise
+                self._sleep(0.5)
+            else:
+                break
         if not listed:
             return None
         self.run(

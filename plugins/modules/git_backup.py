@@ -86,9 +86,7 @@ def main() -> None:
         argument_spec={**git_argspec(), "path": {"type": "path", "required": True}}, supports_check_mode=True
     )
     params = module.params
-    remote = Remote(
-        params["repository"], params["branch"], params["private_key"], params["known_hosts"], params["timeout"]
-    )
+    remote = Remote(params["repository"], **{name: params[name] for name in git_argspec() if name != "repository"})
     try:
         outcome = back_up(remote, path=params["path"], check=module.check_mode)
     except DrystoneError as error:

@@ -139,9 +139,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    remote = Remote(
-        params["repository"], params["branch"], params["private_key"], params["known_hosts"], params["timeout"]
-    )
+    remote = Remote(params["repository"], **{name: params[name] for name in git_argspec() if name != "repository"})
     try:
         outcome = seed(
             remote,

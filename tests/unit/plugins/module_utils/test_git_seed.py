@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.drystone.platform.plugins.module_utils import _git_seed as gs
 from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, InvalidInput
-from ansible_collections.drystone.platform.plugins.module_utils._git_remote import Remote
+from ansible_collections.drystone.platform.plugins.module_utils._git_remote import Git, Remote
 
 
 class Site:
@@ -237,6 +237,7 @@ def fake_ssh(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.I
         'for last; do :; done\nexec sh -c "$last"\n'
     )
     script.chmod(0o755)
+    (tmp_path / "work").mkdir()
     for name in ("key", "known_hosts"):
         (tmp_path / name).write_text("x\n")
     monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
@@ -281,6 +282,42 @@ def test_ssh_failures_say_what_to_do(site: Site, fake_ssh: Path, said: str, hint
     (fake_ssh / "refuse").write_text(said + "\n")
     with pytest.raises(CommandFailed, match=hint):
         _over_ssh(site)
+
+
+def test_a_server_that_comes_up_late_is_waited_for(site: Site, fake_ssh: Path) -> None:
+    (fake_ssh / "refuse").write_text("ssh: connect to host 127.0.0.1 port 2222: Connection refused\n")
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+        if now[0] >= 5:
+            (fake_ssh / "refuse").unlink(missing_ok=True)
+
+    remote = Remote(f"ssh://git@127.0.0.1:2222{site.server}", connect_timeout=10)
+    git = Git(remote, str(fake_ssh / "work"), clock=lambda: now[0], sleep=sleep)
+    assert git.fetch() is None
+    assert now[0] == 5
+
+
+def test_a_server_that_stays_away_is_given_up_at_the_deadline(site: Site, fake_ssh: Path) -> None:
+    (fake_ssh / "refuse").write_text("ssh: connect to host 127.0.0.1 port 2222: Connection refused\n")
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    remote = Remote(f"ssh://git@127.0.0.1:2222{site.server}", connect_timeout=3)
+    git = Git(remote, str(fake_ssh / "work"), clock=lambda: now[0], sleep=sleep)
+    with pytest.raises(CommandFailed, match="is the Git server running"):
+        git.fetch()
+    assert now[0] == 3
+
+
+def test_a_refused_key_is_not_tried_again(site: Site, fake_ssh: Path) -> None:
+    (fake_ssh / "refuse").write_text("git@127.0.0.1: Permission denied (publickey).\n")
+    remote = Remote(f"ssh://git@127.0.0.1:2222{site.server}", connect_timeout=3600)
+    with pytest.raises(CommandFailed, match="does not accept the key"):
+        Git(remote, str(fake_ssh / "work")).fetch()
 
 
 def test_missing_key_file_is_named(site: Site, fake_ssh: Path) -> None:
