@@ -29,6 +29,8 @@ _NOT_YET = (
     "Connection timed out",
     "No route to host",
 )
+# What git adds to every failure of the transport.
+_CHATTER = ("Please make sure you have the correct access rights", "and the repository exists.")
 _HINTS = (
     ("Host key verification failed", "The server's host key is not the one in {known_hosts}."),
     ("Permission denied (publickey)", "The server does not accept the key {private_key}."),
@@ -152,7 +154,7 @@ class Git:
                 listed = self.run("ls-remote", "--heads", "--", self.remote.url, reference, doing=doing)
             except CommandFailed as error:
                 # A pod is ready some moments before the last node forwards its port.
-                if self._clock() >= deadline or not any(sign in error.msg for sign in _NOT_YET):
+                if self._clock() >= deadline or not any(sign in error.facts.get("stderr", "") for sign in _NOT_YET):
                     raise
                 self._sleep(0.5)
             else:
@@ -247,5 +249,5 @@ class Git:
 
 
 def _last_words(stderr: str) -> str:
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    lines = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith(_CHATTER)]
     return " / ".join(lines[-3:]) or "it said nothing"
