@@ -114,12 +114,6 @@ class KubeApi:
                 return resource
         return None
 
-    def forget(self, group: str) -> None:
-        """Forget what was discovered of a group, because it changed."""
-        with self._lock:
-            for api_version in [known for known in self._kinds if known.rpartition("/")[0] == group]:
-                del self._kinds[api_version]
-
     # Reads
 
     def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object | None:

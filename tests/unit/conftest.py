@@ -1,0 +1,42 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures shared by all unit tests."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+
+if t.TYPE_CHECKING:
+    from tests.unit.fake_api import FakeApi
+
+
+def _load(name: str) -> t.Any:
+    """Import a helper beside this file; where the tests lie in the import path differs under ansible-test."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture
+def fake_api() -> t.Iterator[FakeApi]:
+    """Run a Kubernetes API server in memory; see fake_api.py."""
+    api: FakeApi = _load("fake_api").FakeApi()
+    api.start()
+    yield api
+    api.stop()
+
+
+@pytest.fixture
+def fault() -> t.Any:
+    """Give the class of what can be made to go wrong with requests to fake_api."""
+    return _load("fake_api").Fault
