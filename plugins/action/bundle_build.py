@@ -1,0 +1,119 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run the build graph and show its progress while it runs, which a module cannot."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import subprocess
+import time
+import typing as t
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.drystone.platform.plugins.module_utils._build_progress import (
+    Progress,
+    duration,
+    planned_steps,
+    read_learned,
+    write_learned,
+)
+
+HEARTBEAT = 30.0
+LINES_OF_AN_ERROR = 40
+
+display = Display()
+
+
+class ActionModule(ActionBase):
+    """See the documentation of the module of the same name."""
+
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Return the result of the task."""
+        super().run(tmp, task_vars)
+        _result, arguments = self.validate_argument_spec(
+            argument_spec={
+                "directory": {"type": "path", "required": True},
+                "cache": {"type": "path", "required": True},
+                "pins": {"type": "dict", "required": True},
+                "jobs": {"type": "int", "default": 3},
+            }
+        )
+        cache = arguments["cache"]
+        pins = [f"{name}={value}" for name, value in sorted(arguments["pins"].items())]
+        make = ["make", "--no-print-directory", "--directory", arguments["directory"], f"CACHE={cache}", *pins]
+        return build(make, cache, arguments["jobs"], check=self._task.check_mode)
+
+
+def build(make: list[str], cache: str, jobs: int, check: bool) -> dict[str, t.Any]:
+    """Do what is to be done; C(make) is the command without its goals and jobs."""
+    question = subprocess.run([*make, "--question"], capture_output=True, encoding="utf-8", check=False)
+    if question.returncode == 0:
+        return {"changed": False, "steps": [], "msg": "everything is built"}
+    if question.returncode != 1:
+        return {"failed": True, "steps": [], "msg": f"the build graph cannot be read: {question.stderr.strip()}"}
+    dry_run = subprocess.run([*make, "--dry-run"], capture_output=True, encoding="utf-8", check=False)
+    steps = planned_steps(dry_run.stdout)
+    if check:
+        return {"changed": True, "steps": steps, "msg": f"would build: {', '.join(steps) or 'nothing but links'}"}
+    log = os.path.join(cache, "build", "build.log")
+    os.makedirs(os.path.dirname(log), exist_ok=True)
+    learned_path = os.path.join(cache, "durations.json")
+    learned = read_learned(learned_path)
+    progress = Progress(steps, learned, time.monotonic)
+    code = follow([*make, f"--jobs={jobs}"], log, progress)
+    seconds = progress.finish()
+    write_learned(learned_path, {**learned, **progress.done})
+    facts = {"changed": True, "steps": list(progress.done), "seconds": round(seconds, 1), "log": log}
+    if code == 0:
+        return {**facts, "msg": f"built in {duration(seconds)}"}
+    with open(log, encoding="utf-8", errors="replace") as file:
+        said = "".join(file.readlines()[-LINES_OF_AN_ERROR:])
+    return {
+        **facts,
+        "failed": True,
+        "msg": f"The build stopped after {duration(seconds)}. What is finished is kept; run it again once the cause is"
+        f" gone. All it said is in {log}, which ends so:\n{said}",
+    }
+
+
+def follow(command: list[str], log: str, progress: Progress) -> int:
+    """Run the command, keep what it prints in the log and show its steps; return its exit code."""
+    with (
+        open(log, "w", encoding="utf-8") as kept,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        ) as process,
+        selectors.DefaultSelector() as waiting,
+    ):
+        output = t.cast(t.TextIO, process.stdout)
+        waiting.register(output, selectors.EVENT_READ)
+        while True:
+            if not waiting.select(timeout=1.0):
+                show(progress.heartbeat(HEARTBEAT))
+                continue
+            line = output.readline()
+            if not line:
+                break
+            kept.write(line)
+            kept.flush()
+            show(progress.line(line.rstrip("\n")))
+        return process.wait()
+
+
+def show(text: str | None) -> None:
+    """Show a line to the user, who may be waiting for minutes."""
+    if text is not None:
+        display.display(f"  {time.strftime('%H:%M:%S')} {text}")
