@@ -91,17 +91,18 @@ class KindCluster:
     def present(self, spec: ClusterSpec, check: bool = False) -> Outcome:
         """Make the cluster what is described, or in check mode only say how."""
         kubeconfig_file.reject_shared_path(self._settings.kubeconfig)
-        # Before the lock, so that a refused run leaves not even a state directory.
-        require_ownership(spec.name, self._containers(spec.name))
         if check:
-            return self._plan(spec)
+            return self._plan(spec)[0]
+        if not self._state.directory.exists():
+            # A refused run leaves nothing behind, not even the directory of the lock.
+            self._plan(spec)
         with self._state.lock(self._settings.lock_timeout) as lock:
-            outcome = self._plan(spec)
+            outcome, seen = self._plan(spec)
             if outcome.changed:
-                outcome.prefetch = self._do(spec, outcome.plan, lock)
+                outcome.prefetch = self._do(spec, outcome.plan, seen.containers, lock)
             return outcome
 
-    def _plan(self, spec: ClusterSpec) -> Outcome:
+    def _plan(self, spec: ClusterSpec) -> tuple[Outcome, Seen]:
         seen, found = self._look(spec)
         plan = plan_present(spec, seen, self._settings.recreate)
         refuse(spec.name, plan)
@@ -109,7 +110,7 @@ class KindCluster:
             self._require_free_ports(spec, seen.containers)
         path = str(self._settings.kubeconfig)
         before = describe(spec, seen, found, path)
-        return Outcome(plan, before, predict(spec, plan, before, found, path))
+        return Outcome(plan, before, predict(spec, plan, before, found, path)), seen
 
     def _containers(self, name: str) -> Seen:
         return Seen(containers=self._docker.containers(name), nonces=self._state.nonces())
@@ -140,8 +141,10 @@ class KindCluster:
         )
         return seen, found
 
-    def _do(self, spec: ClusterSpec, plan: t.Sequence[Action], lock: int) -> list[Pulled]:
-        containers = {one.name: one for one in self._docker.containers(spec.name)}
+    def _do(
+        self, spec: ClusterSpec, plan: t.Sequence[Action], containers: t.Sequence[Container], lock: int
+    ) -> list[Pulled]:
+        named = {one.name: one for one in containers}
         verbs = {one.verb for one in plan}
         creating = "create_cluster" in verbs
         if creating:
@@ -151,11 +154,11 @@ class KindCluster:
             self._docker.create_network(spec.network, spec.name)
         if creating:
             self._state.begin("create")
-            self._docker.remove(list(containers.values()))
+            self._docker.remove(containers)
             prefetcher = self._create(spec, lock)
         for action in plan:
             if action.verb == "start_node":
-                one = containers[action.target]
+                one = named[action.target]
                 self._state.keep_owner_file(str(one.nonce))
                 self._docker.start(one)
         text = self._kind.kubeconfig(spec.name, spec.network)
