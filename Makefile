@@ -78,13 +78,17 @@ molecule: $(DEV_READY)  ## one role on the test cluster, which stays: SCENARIO=a
 	molecule converge --scenario-name $(or $(SCENARIO),$(error name a scenario: make molecule SCENARIO=$(notdir $(firstword $(wildcard roles/*)))))
 	molecule verify --scenario-name $(SCENARIO)
 
+.PHONY: molecule-down
+molecule-down: $(DEV_READY)  ## remove the test cluster
+	molecule destroy --scenario-name default
+
 .PHONY: clean
 clean:  ## remove what checks and tests left in the checkout
 	rm -rf .cache .venv .pytest_cache .ruff_cache .coverage .ansible
 
 .PHONY: help
 help:  ## this list
-	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 # The gates of `check`, the slowest first: make starts them in this order.
 .PHONY: $(addprefix gate-,$(GATES))
