@@ -118,6 +118,7 @@ class Planner:
 
     def _plan(self, item: Item) -> None:
         item.body = self._marked(item.obj, shared=False)
+        item.force = self.force_conflicts
         if item.namespace in self._pending or not item.resource.plural or (item.crd and item.crd.action == "created"):
             # It cannot be there yet, and the server could not be asked.
             item.action, item.result, item.deferred = "created", item.body, True
@@ -182,7 +183,7 @@ class Planner:
     def _dry_run(self, item: Item) -> Applied:
         body = item.body or item.obj
         try:
-            return self.api.apply(item.resource, body, dry_run=True, force=self.force_conflicts)
+            return self.api.apply(item.resource, body, dry_run=True, force=item.force)
         except ApplyConflict as error:
             member = item.live is not None and PART_OF in (body["metadata"].get("labels") or {})
             foreign = [conflict for conflict in error.conflicts if not member or not _is_drift(conflict)]
