@@ -1,0 +1,109 @@
+"""Argo CD runs with no way in that was not asked for, and its projects allow nothing by default."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from drystone_testing import Http, Kubectl, wait_until
+
+PARTS = {
+    "statefulset/argocd-application-controller",
+    "deployment/argocd-applicationset-controller",
+    "deployment/argocd-redis",
+    "deployment/argocd-repo-server",
+    "deployment/argocd-server",
+}
+
+
+@pytest.fixture(scope="module")
+def pods(kubectl: Kubectl) -> list[dict[str, Any]]:
+    return kubectl.items("pods", "--namespace=argocd")
+
+
+def test_exactly_the_parts_we_use_run(kubectl: Kubectl) -> None:
+    listed = kubectl("get", "deployments,statefulsets", "--namespace=argocd", "--output=name").split()
+    assert {name.replace(".apps", "") for name in listed} == PARTS
+
+
+def test_every_pod_is_ready_and_was_never_restarted(pods: list[dict[str, Any]]) -> None:
+    states = [one for pod in pods for one in pod["status"]["containerStatuses"]]
+    assert [one["name"] for one in states if not one["ready"] or one["restartCount"]] == []
+
+
+def test_images_come_from_the_one_map(pods: list[dict[str, Any]], variables: dict[str, Any]) -> None:
+    used = {one["image"] for pod in pods for one in pod["spec"]["containers"] + pod["spec"].get("initContainers", [])}
+    assert used == {variables["images"]["argocd"], variables["images"]["redis"]}
+
+
+def test_the_namespace_enforces_restricted_pods(kubectl: Kubectl) -> None:
+    labels = kubectl.json("get", "namespace", "argocd")["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_every_container_has_requests_and_a_memory_limit(pods: list[dict[str, Any]]) -> None:
+    containers = [one for pod in pods for one in pod["spec"]["containers"]]
+    assert [
+        one["name"]
+        for one in containers
+        if set(one["resources"].get("requests", {})) != {"cpu", "memory"} or "memory" not in one["resources"]["limits"]
+    ] == []
+
+
+def test_nobody_can_log_in(kubectl: Kubectl, http: Http) -> None:
+    config = kubectl.json("get", "configmap", "argocd-cm", "--namespace=argocd")["data"]
+    assert config["admin.enabled"] == "false"
+    assert config["users.anonymous.enabled"] == "false"
+    assert "argocd-initial-admin-secret" not in kubectl("get", "secrets", "--namespace=argocd", "--output=name")
+    answer = http.get("argocd", "argocd-server", 80, "/api/v1/applications")
+    assert answer.status_code == 401
+
+
+def test_the_api_server_has_no_rights_over_the_cluster(kubectl: Kubectl) -> None:
+    account = "--as=system:serviceaccount:argocd:argocd-server"
+    assert kubectl.run("auth", "can-i", "delete", "pods", "--namespace=kube-system", account).stdout.strip() == "no"
+
+
+def test_redis_wants_its_password_and_cannot_make_secrets(kubectl: Kubectl) -> None:
+    answer = kubectl("exec", "--namespace=argocd", "deployment/argocd-redis", "--", "redis-cli", "ping")
+    assert "NOAUTH" in answer
+    account = "--as=system:serviceaccount:argocd:argocd-redis"
+    assert kubectl.run("auth", "can-i", "create", "secrets", "--namespace=argocd", account).stdout.strip() == "no"
+
+
+def test_the_default_project_allows_nothing(kubectl: Kubectl) -> None:
+    spec = kubectl.json("get", "appproject", "default", "--namespace=argocd")["spec"]
+    assert not spec.get("sourceRepos")
+    assert not spec.get("destinations")
+    assert not spec.get("clusterResourceWhitelist")
+
+
+def test_an_application_in_the_default_project_is_refused(kubectl: Kubectl) -> None:
+    name = "test-default-project"
+    source = {
+        "repoURL": "ssh://git@git-server.git.svc:2222/srv/git/platform.git",
+        "path": "deploy",
+        "targetRevision": "main",
+    }
+    kubectl.apply(
+        {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Application",
+            "metadata": {"name": name, "namespace": "argocd"},
+            "spec": {
+                "project": "default",
+                "source": source,
+                "destination": {"server": "https://kubernetes.default.svc", "namespace": "default"},
+            },
+        }
+    )
+
+    def refused() -> bool:
+        status = kubectl.json("get", "application", name, "--namespace=argocd").get("status", {})
+        return any(one["type"] == "InvalidSpecError" for one in status.get("conditions", []))
+
+    try:
+        assert wait_until(refused, timeout=90)
+    finally:
+        kubectl("delete", "application", name, "--namespace=argocd")
