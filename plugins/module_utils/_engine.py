@@ -141,7 +141,7 @@ def probe_privileged(run: Run) -> str:
         run(["docker", "rmi", "--force", image], PROBE_TIMEOUT)
     if "no such file or directory" in ran.stderr and "/no-such-program" in ran.stderr:
         return ""
-    return ran.reason
+    return ran.reason.partition(" Run 'docker run --help'")[0]
 
 
 def stale_pid_files(proc: Proc, files: t.Mapping[str, str] | None = None) -> list[str]:

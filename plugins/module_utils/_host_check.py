@@ -68,7 +68,7 @@ def check_disk(report: Report, disk: t.Mapping[str, t.Any], statvfs: t.Callable[
     if free < needed:
         todo = "Make room there, or choose another place"
         report.failures.append(Finding(what, f"{free} MiB free", f"{needed} MiB", todo))
-    if 0 < found.f_files and found.f_favail < MIN_FREE_INODES:
+    if found.f_files > 0 and found.f_favail < MIN_FREE_INODES:
         seen = f"{found.f_favail} inodes free"
         todo = "Delete directories of many small files there"
         report.failures.append(Finding(what, seen, f"{MIN_FREE_INODES}", todo))
@@ -137,7 +137,9 @@ def containers(run: Run) -> list[dict[str, t.Any]]:
         ports: set[int] = set()
         for first, last in re.findall(r":(\d+)(?:-(\d+))?->", container.get("Ports", "")):
             ports.update(range(int(first), int(last or first) + 1))
-        found.append({"name": container["Names"], "image": container.get("Image", ""), "labels": labels, "ports": ports})
+        found.append(
+            {"name": container["Names"], "image": container.get("Image", ""), "labels": labels, "ports": ports}
+        )
     return found
 
 

@@ -14,15 +14,18 @@ import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
-CAPABILITIES = tuple(
-    f"CAP_{name}"
-    for name in (
-        "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
-        "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT "
-        "SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL "
-        "SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-    ).split()
+# By number, as the kernel counts them
+# fmt: off
+CAPABILITIES = (
+    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
+    "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
 )
+# fmt: on
 LISTEN = "0A"
 # As /proc/net/tcp and tcp6 write them: bound to all addresses or to 127.0.0.1, ::1 and ::ffff:127.0.0.1
 LOOPBACK_OR_ANY = frozenset(
@@ -93,7 +96,9 @@ class Proc:
         """Return memory in all and available, in MiB, within the limit of the outermost cgroup visible."""
         fields = dict(re.findall(r"^(\w+):\s*(\d+) kB", self.text("/proc/meminfo"), re.MULTILINE))
         total, available = int(fields.get("MemTotal", 0)) // 1024, int(fields.get("MemAvailable", 0)) // 1024
-        limits = (self.number(path) for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+        limits = (
+            self.number(path) for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+        )
         for limit in limits:
             if limit is not None and 0 < limit // 2**20 < total:
                 total, available = limit // 2**20, min(available, limit // 2**20)
@@ -101,7 +106,7 @@ class Proc:
 
     def cores(self, affinity: int) -> float:
         """Return how many cores may be used: the affinity, less where the outermost cgroup visible has a quota."""
-        quota, period = (self.text("/sys/fs/cgroup/cpu.max").split() + ["max", "max"])[:2]
+        quota, period = [*self.text("/sys/fs/cgroup/cpu.max").split(), "max", "max"][:2]
         if not quota.isdigit():
             quota = str(self.number("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") or "")
             period = str(self.number("/sys/fs/cgroup/cpu/cpu.cfs_period_us") or "")
@@ -128,14 +133,14 @@ class Proc:
         for table in ("/proc/net/tcp", "/proc/net/tcp6"):
             for line in self.text(table).splitlines()[1:]:
                 columns = line.split()
-                address, _, port = columns[1].partition(":")
-                if columns[3] == LISTEN and int(port, 16) in ports and address in LOOPBACK_OR_ANY:
-                    inodes.setdefault(columns[9], int(port, 16))
+                address, _, digits = columns[1].partition(":")
+                if columns[3] == LISTEN and int(digits, 16) in ports and address in LOOPBACK_OR_ANY:
+                    inodes.setdefault(columns[9], int(digits, 16))
         found = {port: Listener(port) for port in inodes.values()}
         if inodes:
             for pid, inode in self._sockets():
-                port = inodes.get(inode)
-                if port is not None and not found[port].pid:
+                if inode in inodes and not found[inodes[inode]].pid:
+                    port = inodes[inode]
                     command = " ".join(self.text(f"/proc/{pid}/cmdline").split("\0")).strip()
                     found[port] = Listener(port, pid, self.program(pid), command)
         return found

@@ -193,6 +193,7 @@ import os
 import resource
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.drystone.platform.plugins.module_utils._command import run
 from ansible_collections.drystone.platform.plugins.module_utils._engine import (
     log_tail,

@@ -10,7 +10,7 @@ module: host_check
 version_added: 1.0.0
 short_description: Check that a host can carry a kind cluster, before anything is made
 description:
-  - Looks at cores, memory, disk space, kernel settings, control groups, ports and the Docker engine, and changes nothing.
+  - Looks at cores, memory, disk space, kernel settings, control groups, ports and the Docker engine. Changes nothing.
   - Fails with all that is wrong at once, each with what was seen, what is needed and what to do.
   - Kernel settings that are too low are no failure where the user may raise them; they are returned in RV(sysctls).
 author: The Drystone authors (@drystone)
@@ -173,8 +173,10 @@ sysctls:
 
 import dataclasses
 import os
+import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.drystone.platform.plugins.module_utils import _host_check as host
 from ansible_collections.drystone.platform.plugins.module_utils._command import may_become_root, run
 from ansible_collections.drystone.platform.plugins.module_utils._engine import read_engine
@@ -223,7 +225,7 @@ def main() -> None:
     problem = engine_problem(engine, read_installation(), wanted["install_engine"])
     running = host.containers(run) if engine.state == "running" else []
 
-    def own(container: object) -> bool:
+    def own(container: t.Mapping[str, t.Any]) -> bool:
         return host.is_own(container, wanted["cluster"], wanted["own_containers"])
 
     host.check_cores(report, proc, wanted["min_cores"])
@@ -239,7 +241,7 @@ def main() -> None:
 
     for warning in report.warnings:
         module.warn(warning.line())
-    facts = {
+    facts: dict[str, t.Any] = {
         "failures": [dataclasses.asdict(finding) for finding in report.failures],
         "warnings_found": [dataclasses.asdict(finding) for finding in report.warnings],
         "notes": report.notes,
@@ -247,7 +249,9 @@ def main() -> None:
     }
     if report.failures:
         lines = "\n".join(f"- {finding.line()}" for finding in report.failures)
-        module.fail_json(msg=f"This host cannot carry the cluster {wanted['cluster']} yet. Nothing was made.\n{lines}", **facts)
+        module.fail_json(
+            msg=f"This host cannot carry the cluster {wanted['cluster']} yet. Nothing was made.\n{lines}", **facts
+        )
     module.exit_json(changed=False, **facts)
 
 

@@ -25,12 +25,18 @@ if TYPE_CHECKING:
 
 RUNC = ("/usr/sbin/runc", "/usr/bin/runc", "/usr/local/sbin/runc", "/usr/local/bin/runc")
 
+# By number, as the kernel counts them
+# fmt: off
 CAPABILITIES = (
-    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
-    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT "
-    "SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP "
-    "MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-).split()
+    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
+    "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
+)
+# fmt: on
 
 # Options of runc that take the next argument as their value. All others are switches or carry theirs after "=".
 GLOBAL_VALUES = frozenset({"criu", "log", "log-format", "root", "rootless"})
@@ -85,7 +91,7 @@ def bounding_set(status: str) -> int:
 
 def drop_capabilities(process: dict[str, Any], bounding: int) -> None:
     """Drop what lies outside the bounding set. A name unknown here is left for runc to judge."""
-    lost = {f"CAP_{name}" for number, name in enumerate(CAPABILITIES) if not bounding >> number & 1}
+    lost = {name for number, name in enumerate(CAPABILITIES) if not bounding >> number & 1}
     sets = process.get("capabilities")
     if isinstance(sets, dict):
         for kind, names in sets.items():
@@ -108,7 +114,7 @@ def fit(spec: dict[str, Any], bounding: int, hard_limits: dict[str, int], oom_sc
     if not isinstance(process, dict):
         return
     drop_capabilities(process, bounding)
-    if bounding >> CAPABILITIES.index("SYS_RESOURCE") & 1:
+    if bounding >> CAPABILITIES.index("CAP_SYS_RESOURCE") & 1:
         return
     clamp_rlimits(process, hard_limits)
     if process.get("oomScoreAdj") is not None:
@@ -183,7 +189,11 @@ def report(message: str, options: dict[str, str]) -> None:
         import json
 
         quoted = json.dumps(message)
-        line = f'{{"level":"error","msg":{quoted}}}' if options.get("log-format") == "json" else f"level=error msg={quoted}"
+        line = (
+            f'{{"level":"error","msg":{quoted}}}'
+            if options.get("log-format") == "json"
+            else f"level=error msg={quoted}"
+        )
         try:
             with open(options["log"], "a", encoding="utf-8") as log:
                 log.write(f"{line}\n")

@@ -1,0 +1,100 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import inspect
+import os
+import typing as t
+from pathlib import Path
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.drystone.platform.plugins.module_utils._inputs import (
+    SHARED_ROLE,
+    Catalogue,
+    RoleInputs,
+    find_problems,
+)
+
+try:
+    from ansible._internal._datatag import _tags
+except ImportError:  # before ansible-core 2.19 a value does not know where it was set
+    HAS_ORIGIN = False
+else:
+    HAS_ORIGIN = True
+
+
+class ActionModule(ActionBase):
+    """Judge the host's variables; it runs where the variables are, on the controller."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Fail with every problem at once."""
+        result = super().run(tmp, task_vars)
+        _options, arguments = self.validate_argument_spec(
+            argument_spec={"roles": {"type": "list", "elements": "str"}, "roles_path": {"type": "path"}}
+        )
+        given = task_vars or {}
+        path = Path(arguments["roles_path"] or Path(__file__).resolve().parents[2] / "roles")
+        roles = self._read_roles(path)
+        chosen = arguments["roles"] if arguments["roles"] is not None else sorted(roles)
+        unknown = sorted(set(chosen) - set(roles))
+        if unknown:
+            raise AnsibleActionFail(f"validate_inputs: no role {', '.join(unknown)} in {path}")
+
+        # A value may refer to any role's default, so all of them are at hand; what is set goes before.
+        defaults = {name: value for inputs in roles.values() for name, value in inputs.defaults.items()}
+        at_hand = {"role_path": str(path / SHARED_ROLE), **defaults, **given}
+        templar = self._templar.copy_with_new_env(available_variables=at_hand)
+        keys = {name: name for name in given}
+        problems = find_problems(
+            Catalogue(roles), given, templar.template, lambda name: _where(given[name], keys[name]), chosen
+        )
+        result["changed"] = False
+        result["problems"] = [
+            {"variable": problem.variable, "problem": problem.problem, "where": problem.where} for problem in problems
+        ]
+        if problems:
+            count = "1 variable is" if len(problems) == 1 else f"{len(problems)} variables are"
+            lines = "\n".join(f"- {problem.line()}" for problem in problems)
+            result["failed"] = True
+            result["msg"] = f"{count} wrong. Nothing was made.\n{lines}"
+        return result
+
+    def _read_roles(self, path: Path) -> dict[str, RoleInputs]:
+        names = sorted(
+            entry.name for entry in path.iterdir() if (entry / "tasks").is_dir() or (entry / "defaults").is_dir()
+        )
+        return {
+            name: RoleInputs(
+                specs=self._read_yaml(path / name / "meta" / "argument_specs.yml").get("argument_specs", {}),
+                defaults=self._read_yaml(path / name / "defaults" / "main.yml"),
+            )
+            for name in names
+        }
+
+    def _read_yaml(self, path: Path) -> dict[str, t.Any]:
+        if not path.exists():
+            return {}
+        # Defaults are templates, which ansible-core 2.19 and newer render only from files they were told to trust.
+        load: t.Callable[..., dict[str, t.Any] | None] = self._loader.load_from_file
+        trusts = "trusted_as_template" in inspect.signature(load).parameters
+        return (load(str(path), trusted_as_template=True) if trusts else load(str(path))) or {}
+
+
+def _where(value: object, name: str) -> str:
+    """Tell where a variable was set; true, false and null carry no origin, their name does."""
+    if not HAS_ORIGIN:
+        return ""
+    origin = _tags.Origin.get_tag(value) or _tags.Origin.get_tag(name)
+    if origin is None:
+        return ""
+    text = str(origin)
+    here = os.getcwd() + os.sep
+    return text.removeprefix(here)
