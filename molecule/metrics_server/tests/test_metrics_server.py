@@ -30,8 +30,7 @@ def test_pods_have_figures(kubectl: Kubectl) -> None:
     assert all(item["containers"] for item in listed["items"])
 
 
-def test_it_trusts_the_kubelets_by_their_certificates(kubectl: Kubectl) -> None:
+def test_kubelets_go_unchecked_because_their_certificates_are_self_signed(kubectl: Kubectl) -> None:
     pods = kubectl.items("pods", "--namespace=kube-system", "--selector=k8s-app=metrics-server")
     arguments = [word for pod in pods for one in pod["spec"]["containers"] for word in one.get("args", [])]
-    assert pods
-    assert "--kubelet-insecure-tls" not in arguments
+    assert "--kubelet-insecure-tls" in arguments
