@@ -45,7 +45,7 @@ class Outcome:
         }
 
 
-def seed(remote: Remote, *, source: str, prefix: str, message: str, bundle: str | None, check: bool) -> Outcome:
+def seed(remote: Remote, *, source: str, prefix: str, subject: str, bundle: str | None, check: bool) -> Outcome:
     """Bring the content of a directory into a repository, unless commits made there are in the way."""
     if not os.path.isdir(source):
         raise InvalidInput(f"The source {source} is no directory, so {remote.url} cannot be seeded from it.")
@@ -62,7 +62,7 @@ def seed(remote: Remote, *, source: str, prefix: str, message: str, bundle: str 
         if outcome.action in {"seeded", "pushed"}:
             outcome.revision = None
             if not check:
-                outcome.revision = git.commit(head, tree, prefix, message)
+                outcome.revision = git.commit(head, tree, prefix, subject)
                 outcome.own = outcome.revision
         if restored:
             outcome.action, outcome.before = "restored", None

@@ -37,7 +37,7 @@ options:
     description: Directory in the repository that gets the content. Nothing outside it is touched.
     type: str
     required: true
-  message:
+  subject:
     description: First line of the commit message.
     type: str
     default: Bring deploy/ up to date
@@ -133,7 +133,7 @@ def main() -> None:
             **git_argspec(),
             "source": {"type": "path", "required": True},
             "prefix": {"type": "str", "required": True},
-            "message": {"type": "str", "default": "Bring deploy/ up to date"},
+            "subject": {"type": "str", "default": "Bring deploy/ up to date"},
             "bundle": {"type": "path"},
         },
         supports_check_mode=True,
@@ -145,7 +145,7 @@ def main() -> None:
             remote,
             source=params["source"],
             prefix=params["prefix"],
-            message=params["message"],
+            subject=params["subject"],
             bundle=params["bundle"],
             check=module.check_mode,
         )

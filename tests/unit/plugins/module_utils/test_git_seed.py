@@ -40,7 +40,7 @@ class Site:
             Remote(str(self.server)),
             source=str(self.source),
             prefix="deploy",
-            message="Seed",
+            subject="Seed",
             bundle=str(self.bundle),
             check=check,
         )
@@ -251,7 +251,7 @@ def _over_ssh(site: Site) -> gs.Outcome:
         private_key=str(site.root / "key"),
         known_hosts=str(site.root / "known_hosts"),
     )
-    return gs.seed(remote, source=str(site.source), prefix="deploy", message="Seed", bundle=None, check=False)
+    return gs.seed(remote, source=str(site.source), prefix="deploy", subject="Seed", bundle=None, check=False)
 
 
 def test_ssh_gets_only_our_key_and_host_keys(site: Site, fake_ssh: Path) -> None:
