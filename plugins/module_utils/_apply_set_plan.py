@@ -69,21 +69,26 @@ class Planner:
 
         for _name, error in in_parallel(look, used):
             raise error
+        problems: list[DrystoneError] = []
         for name in used:
             found = live[name]
             if found is not None:
-                _refuse_leaving(f"Namespace {name}", found)
+                if (leaving := _leaving(f"Namespace {name}", found)) is not None:
+                    problems.append(leaving)
             elif not self.check_mode:
-                raise InvalidInput(
-                    f"Set {self.parent.set_name} was not applied: namespace {name} does not exist and is not in the "
-                    "set. Add a Namespace object to the set, or make the namespace first.",
-                    namespace=name,
+                problems.append(
+                    InvalidInput(
+                        f"namespace {name} does not exist and is not in the set; "
+                        "add a Namespace object to the set, or make the namespace first"
+                    )
                 )
             else:
                 self.warnings.append(
-                    f"Namespace {name} does not exist yet. Check mode takes it that it is made before."
+                    f"Namespace {name} does not exist yet. Check mode takes it that it is made first."
                 )
                 self._pending.add(name)
+        if problems:
+            raise self.combined(problems)
 
     def plan(self, items: t.Sequence[Item]) -> None:
         """Plan items side by side; everything that stands in the way of any of them is told at once."""
@@ -108,10 +113,10 @@ class Planner:
         """Make one error of many: of the gravest class, with every message."""
         classes: tuple[type[DrystoneError], ...] = (Refused, Conflict, NotReady, InvalidInput)
         kind = next((kind for kind in classes if any(isinstance(error, kind) for error in errors)), DrystoneError)
-        messages = [error.msg for error in errors]
+        messages = [error.msg.rstrip(".") for error in errors]
         conflicts = [conflict for error in errors for conflict in error.facts.get("conflicts", [])]
         return kind(
-            f"Set {self.parent.set_name} {self._so_far}: {'; '.join(messages)}",
+            f"Set {self.parent.set_name} {self._so_far}: {'; '.join(messages)}.",
             problems=messages,
             **({"conflicts": conflicts} if conflicts else {}),
         )
@@ -155,7 +160,8 @@ class Planner:
         self._compare(item, item.live)
 
     def _settle_ownership(self, item: Item, live: Object) -> None:
-        _refuse_leaving(item.title, live)
+        if (leaving := _leaving(item.title, live)) is not None:
+            raise leaving
         owner = claim(live)
         if owner and owner != self.parent.id:
             raise Refused(
@@ -222,9 +228,10 @@ def _told(item: Item, conflicts: list[FieldConflict]) -> Conflict:
     )
 
 
-def _refuse_leaving(title: str, live: Object) -> None:
+def _leaving(title: str, live: Object) -> NotReady | None:
     since = live["metadata"].get("deletionTimestamp")
-    if since:
-        finalizers = live["metadata"].get("finalizers") or (live.get("spec") or {}).get("finalizers") or []
-        kept = f"; finalizers: {', '.join(finalizers)}" if finalizers else ""
-        raise NotReady(f"{title} is being deleted since {since}{kept}. Run again when it is gone", object=title)
+    if not since:
+        return None
+    finalizers = live["metadata"].get("finalizers") or (live.get("spec") or {}).get("finalizers") or []
+    kept = f"; finalizers: {', '.join(finalizers)}" if finalizers else ""
+    return NotReady(f"{title} is being deleted since {since}{kept}. Run again when it is gone")
