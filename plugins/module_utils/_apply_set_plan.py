@@ -83,9 +83,7 @@ class Planner:
                     )
                 )
             else:
-                self.warnings.append(
-                    f"Namespace {name} does not exist yet. Check mode takes it that it is made first."
-                )
+                self.warnings.append(f"Namespace {name} does not exist yet. Check mode takes it that it is made first.")
                 self._pending.add(name)
         if problems:
             raise self.combined(problems)
