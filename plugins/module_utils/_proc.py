@@ -71,7 +71,7 @@ class Proc:
     def program(self, pid: int) -> str:
         """Return the name of a living process's program; nothing if it is gone or a zombie."""
         stat = self.text(f"/proc/{pid}/stat")
-        name, dummy, rest = stat.partition("(")[2].rpartition(")")
+        name, _dummy, rest = stat.partition("(")[2].rpartition(")")
         return "" if rest.split()[:1] in (["Z"], ["X"]) else name
 
     def init_is_systemd(self) -> bool:
@@ -133,7 +133,7 @@ class Proc:
         for table in ("/proc/net/tcp", "/proc/net/tcp6"):
             for line in self.text(table).splitlines()[1:]:
                 columns = line.split()
-                address, dummy, digits = columns[1].partition(":")
+                address, _dummy, digits = columns[1].partition(":")
                 if columns[3] == LISTEN and int(digits, 16) in ports and address in LOOPBACK_OR_ANY:
                     inodes.setdefault(columns[9], int(digits, 16))
         found = {port: Listener(port) for port in inodes.values()}
