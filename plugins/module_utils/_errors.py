@@ -59,3 +59,7 @@ class Refused(DrystoneError):
 
 class CommandFailed(DrystoneError):
     """A command ended with an error."""
+
+
+class FetchFailed(DrystoneError):
+    """A file or an image could not be had from where it is published, or is not what it should be."""

@@ -82,11 +82,15 @@ class ClusterState:
         A child that inherits the descriptor goes on holding the lock if this process is killed, so nobody
         meddles with what the orphan still does.
         """
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self.directory / "lock"
         deadline = self._clock() + timeout
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            except FileNotFoundError:
+                # Its holder has just removed the directory.
+                continue
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+
 from ansible_collections.drystone.platform.plugins.module_utils import _kind_nodes
 from ansible_collections.drystone.platform.plugins.modules import kind_cluster
 
@@ -81,7 +82,12 @@ class Host:
 
     def writes(self) -> list[str]:
         """Every call that changes something."""
-        changing = ("docker container rm", "docker container start", "docker container unpause", "docker network create")
+        changing = (
+            "docker container rm",
+            "docker container start",
+            "docker container unpause",
+            "docker network create",
+        )
         changing += ("docker network rm", "kind create")
         return [" ".join(call) for call in self.read()["calls"] if " ".join(call).startswith(changing)]
 
@@ -146,7 +152,7 @@ class Host:
         assert process.returncode == -signal.SIGKILL, error
 
 
-class Exit(Exception):  # noqa: N818 - it isn't an error
+class Exit(Exception):
     def __init__(self, result: dict[str, t.Any]) -> None:
         super().__init__(str(result))
         self.result = result

@@ -12,6 +12,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.drystone.platform.plugins.module_utils._proc import Listener, Proc
 
 if t.TYPE_CHECKING:
@@ -137,7 +138,11 @@ def test_check_mode_predicts_creation_and_makes_nothing(host: Host) -> None:
 
 @pytest.mark.parametrize(
     ("problem", "text"),
-    [("image", "has no image drystone.local/node:v1.0.0"), ("kind", "Looking for no-such-kind"), ("engine", "unix:///")],
+    [
+        ("image", "has no image drystone.local/node:v1.0.0"),
+        ("kind", "Looking for no-such-kind"),
+        ("engine", "unix:///"),
+    ],
 )
 def test_missing_prerequisite_makes_nothing(host: Host, problem: str, text: str) -> None:
     changes = {}
@@ -171,7 +176,7 @@ def test_busy_port_is_named_and_makes_nothing(host: Host, check: bool) -> None:
 
 def test_busy_port_names_its_process(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     listener = Listener(host.port, 42, "nginx", "nginx -g daemon off;")
-    monkeypatch.setattr(Proc, "listeners", lambda _self, ports: {port: listener for port in ports})
+    monkeypatch.setattr(Proc, "listeners", lambda _self, ports: dict.fromkeys(ports, listener))
 
     assert f"127.0.0.1:{host.port}->6443/tcp: process 42 (nginx -g daemon off;) listens there" in host.run()["msg"]
 
@@ -326,7 +331,9 @@ def test_an_orphaned_kind_keeps_the_lock_until_it_is_done(host: Host) -> None:
     assert host.containers() == dict.fromkeys(ALL, "running")
 
 
-@pytest.mark.parametrize("moment", ["before docker container rm", "after docker container rm", "after docker network rm"])
+@pytest.mark.parametrize(
+    "moment", ["before docker container rm", "after docker container rm", "after docker network rm"]
+)
 def test_killed_in_removal_the_next_removal_ends_at_nothing(cluster: Host, moment: str) -> None:
     cluster.run_killed(moment, state="absent")
     cluster.absent()
@@ -436,7 +443,10 @@ def test_node_that_never_registered_is_named(cluster: Host) -> None:
 @pytest.mark.parametrize(
     ("changes", "difference"),
     [
-        ({"image": "drystone.local/node:v2"}, "runs image drystone.local/node:v1.0.0, described is drystone.local/node:v2"),
+        (
+            {"image": "drystone.local/node:v2"},
+            "runs image drystone.local/node:v1.0.0, described is drystone.local/node:v2",
+        ),
         (
             {"port_mappings": [{"host_port": 18080, "container_port": 30080}]},
             f"node {NAME}-control-plane lacks port 127.0.0.1:18080->30080/tcp",

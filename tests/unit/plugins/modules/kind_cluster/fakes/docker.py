@@ -9,6 +9,10 @@ import sys
 
 from world import World, fail, kill_parent_at
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import typing as t
+
 
 def print_json(value: object) -> None:
     import json
@@ -32,53 +36,76 @@ def main(arguments: list[str]) -> None:
 
 
 def answer(world: World, arguments: list[str]) -> None:
-    containers, networks = world["containers"], world["networks"]
     match arguments:
         case ["ps", *rest]:
-            (kind, _, value) = option(rest, "--filter")[0].partition("=")
-            for one in containers.values():
-                key, _, wanted = value.partition("=")
-                labelled = kind == "label" and one["Config"]["Labels"].get(key) == wanted
-                joined = kind == "network" and value in {n["NetworkID"] for n in one["NetworkSettings"]["Networks"].values()}
-                if labelled or joined:
-                    print(one["Id"])
-        case ["container", "inspect", *ids]:
-            print_json([containers[one] for one in ids])
-        case ["container", ("start" | "unpause") as verb, one]:
-            wanted = "paused" if verb == "unpause" else ("exited", "created", "dead")
-            if containers[one]["State"]["Status"] not in wanted:
-                fail(f"Error response from daemon: cannot {verb} container {one}")
-            containers[one]["State"]["Status"] = "running"
-        case ["container", "rm", "--force", "--volumes", *ids]:
-            for one in ids:
-                del containers[one]
-        case ["network", "ls", *_]:
-            for one in networks.values():
-                print(one["Id"], one["Name"])
-        case ["network", "inspect", "bridge", "--format", _]:
-            print(world.get("mtu", ""))
-        case ["network", "inspect", one]:
-            print_json([networks[one]])
-        case ["network", "create", *rest]:
-            labels = dict(one.split("=", 1) for one in option(rest, "--label"))
-            world.add_network(rest[-1], labels, dict(one.split("=", 1) for one in option(rest, "--opt")))
-        case ["network", "rm", one]:
-            del networks[one]
+            ps(world["containers"], option(rest, "--filter")[0])
+        case ["container", *rest]:
+            container(world["containers"], rest)
+        case ["network", *rest]:
+            network(world, rest)
         case ["image", "inspect", "--format", "{{.Id}}", reference]:
             if reference not in world["images"]:
                 fail(f"Error response from daemon: No such image: {reference}")
             print(world["images"][reference])
         case ["exec", name, "ctr", "--namespace", "k8s.io", *command]:
-            status = {one["Name"][1:]: one["State"]["Status"] for one in containers.values()}.get(name)
-            if status != "running":
-                fail(f"Error response from daemon: No such container: {name}")
-            if command[0] == "images":
-                reference = command[-1]
-                if reference in world.get("unpullable", []):
-                    fail(f"ctr: failed to resolve reference {reference}: not found")
-                world["pulled"].append([name, reference])
+            ctr(world, name, command)
         case _:
             fail(f"unknown docker command: {arguments}", 125)
+
+
+def ps(containers: dict[str, t.Any], wanted: str) -> None:
+    kind, _, value = wanted.partition("=")
+    key, _, text = value.partition("=")
+    for one in containers.values():
+        networks = {network["NetworkID"] for network in one["NetworkSettings"]["Networks"].values()}
+        labelled = kind == "label" and one["Config"]["Labels"].get(key) == text
+        if labelled or (kind == "network" and value in networks):
+            print(one["Id"])
+
+
+def container(containers: dict[str, t.Any], arguments: list[str]) -> None:
+    match arguments:
+        case ["inspect", *ids]:
+            print_json([containers[one] for one in ids])
+        case [("start" | "unpause") as verb, one]:
+            wanted = ("paused",) if verb == "unpause" else ("exited", "created", "dead")
+            if containers[one]["State"]["Status"] not in wanted:
+                fail(f"Error response from daemon: cannot {verb} container {one}")
+            containers[one]["State"]["Status"] = "running"
+        case ["rm", "--force", "--volumes", *ids]:
+            for one in ids:
+                del containers[one]
+        case _:
+            fail(f"unknown docker command: container {arguments}", 125)
+
+
+def network(world: World, arguments: list[str]) -> None:
+    networks = world["networks"]
+    match arguments:
+        case ["ls", *_]:
+            for one in networks.values():
+                print(one["Id"], one["Name"])
+        case ["inspect", "bridge", "--format", _]:
+            print(world.get("mtu", ""))
+        case ["inspect", one]:
+            print_json([networks[one]])
+        case ["create", *rest]:
+            labels = dict(one.split("=", 1) for one in option(rest, "--label"))
+            world.add_network(rest[-1], labels, dict(one.split("=", 1) for one in option(rest, "--opt")))
+        case ["rm", one]:
+            del networks[one]
+        case _:
+            fail(f"unknown docker command: network {arguments}", 125)
+
+
+def ctr(world: World, name: str, command: list[str]) -> None:
+    if name not in {one["Name"][1:] for one in world.running()}:
+        fail(f"Error response from daemon: No such container: {name}")
+    if command[0] == "images":
+        reference = command[-1]
+        if reference in world.get("unpullable", []):
+            fail(f"ctr: failed to resolve reference {reference}: not found")
+        world["pulled"].append([name, reference])
 
 
 if __name__ == "__main__":

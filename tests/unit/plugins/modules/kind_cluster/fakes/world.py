@@ -25,8 +25,8 @@ class World(dict):  # type: ignore[type-arg] - its contents are whatever a test 
         super().__init__()
         self.path = path or os.environ["FAKE_WORLD"]
 
-    def __enter__(self) -> World:
-        self.lock = open(self.path + ".lock", "w", encoding="utf-8")  # noqa: SIM115 - held until __exit__
+    def __enter__(self) -> t.Self:
+        self.lock = open(self.path + ".lock", "w", encoding="utf-8")
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         self.update(containers={}, networks={}, images={}, calls=[], pulled=[], serial=0)
         if os.path.exists(self.path):
