@@ -414,6 +414,11 @@ def _selected(labels: dict[str, str], selector: str) -> bool:
     return True
 
 
+def _fields_selected(obj: Object, selector: str) -> bool:
+    terms = (term.partition("=") for term in filter(None, selector.split(",")))
+    return all(read(obj, tuple(field.split("."))) == value for field, _equals, value in terms)
+
+
 def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -526,7 +531,7 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
                 if other[:2] == key[:2]
                 and (not key[2] or other[2] == key[2])
                 and _selected(stored.object["metadata"].get("labels") or {}, query.get("labelSelector", ""))
-                and query.get("fieldSelector") in (None, f"metadata.name={other[3]}")
+                and _fields_selected(stored.object, query.get("fieldSelector", ""))
             ]
             start = int(query.get("continue", 0))
             size = min(api.page, int(query.get("limit", api.page)))
@@ -557,7 +562,7 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
                 for _version, kind, changed, obj in fresh:
                     labels = obj["metadata"].get("labels") or {}
                     wanted = changed[:2] == key[:2] and (not key[2] or changed[2] == key[2])
-                    wanted = wanted and query.get("fieldSelector") in (None, f"metadata.name={changed[3]}")
+                    wanted = wanted and _fields_selected(obj, query.get("fieldSelector", ""))
                     if wanted and _selected(labels, query.get("labelSelector", "")):
                         self.chunk({"type": kind, "object": obj})
             self.wfile.write(b"0\r\n\r\n")

@@ -1,0 +1,154 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.drystone.platform.plugins.modules import cluster_ready
+
+if t.TYPE_CHECKING:
+    from tests.unit.fake_api import FakeApi
+
+_RUN = """
+import json, sys
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.drystone.platform.plugins.modules import cluster_ready
+with patch_module_args(json.load(sys.stdin)):
+    cluster_ready.main()
+"""
+_NODES = {"nodes": {"count": 1}}
+
+
+class Run(t.NamedTuple):
+    code: int
+    result: dict[str, t.Any]
+    output: str
+
+
+def run(*conditions: dict[str, t.Any], check: bool = False, **params: t.Any) -> Run:
+    arguments = {"conditions": list(conditions), "timeout": 1, "_ansible_check_mode": check, **params}
+    done = subprocess.run(
+        [sys.executable, "-c", _RUN],
+        input=json.dumps(arguments),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "KUBECONFIG": "/nowhere"},
+        check=False,
+        timeout=60,
+    )
+    return Run(done.returncode, json.loads(done.stdout), done.stdout + done.stderr)
+
+
+@pytest.fixture
+def kubeconfig(fake_api: FakeApi, tmp_path: Path) -> str:
+    return fake_api.kubeconfig(tmp_path / "kubeconfig")
+
+
+def ready_node(ready: str) -> dict[str, t.Any]:
+    status = {"conditions": [{"type": "Ready", "status": ready}]}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "one"}, "status": status}
+
+
+def test_ready_cluster(fake_api: FakeApi, kubeconfig: str) -> None:
+    fake_api.put(ready_node("True"))
+    done = run(_NODES, kubeconfig=kubeconfig)
+    assert done.code == 0
+    assert done.result["changed"] is False
+    assert done.result["ready"] is True
+    assert fake_api.writes == []
+
+
+def test_deadline_fails_with_reasons_as_text_and_as_data(fake_api: FakeApi, kubeconfig: str) -> None:
+    fake_api.put(ready_node("Unknown"))
+    done = run(_NODES, kubeconfig=kubeconfig)
+    assert done.code == 1
+    assert done.result["failed"] is True
+    assert done.result["msg"].splitlines()[1:] == [
+        "1 node (0 of 1 ready):",
+        "  - Node one: condition Ready is Unknown [for 1 s]",
+    ]
+    assert 1 <= done.result["elapsed"] < 10
+    assert done.result["conditions"][0]["unmet"][0]["name"] == "one"
+
+
+def test_check_mode_looks_once_and_does_not_fail(fake_api: FakeApi, kubeconfig: str) -> None:
+    fake_api.put(ready_node("False"))
+    done = run(_NODES, kubeconfig=kubeconfig, check=True, timeout=600)
+    assert (done.code, done.result["ready"]) == (0, False)
+    fake_api.put(ready_node("True"))
+    assert run(_NODES, kubeconfig=kubeconfig, check=True).result["ready"] is True
+
+
+def test_check_mode_before_there_is_a_cluster(tmp_path: Path) -> None:
+    missing = str(tmp_path / "kubeconfig")
+    done = run(_NODES, kubeconfig=missing, check=True)
+    assert (done.code, done.result["ready"]) == (0, False)
+    assert done.result["conditions"][0]["reason"] == f"there is no kubeconfig {missing}: the cluster is not made yet"
+    failed = run(_NODES, kubeconfig=missing)
+    assert failed.code == 1
+    assert "there is no such file" in failed.result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "message"),
+    [
+        ([], "There is no condition to wait for"),
+        ([{}], "one of the following is required: workloads, nodes"),
+        ([{**_NODES, "crds": {"names": ["a"]}}], "parameters are mutually exclusive: workloads|nodes|crds"),
+        ([{"nodes": {"cuont": 3}}], "module: conditions.nodes.cuont. Supported parameters include: count, selector"),
+        ([{"nodes": {"count": "three"}}], "cannot be converted"),
+        (
+            [{"workloads": {"namespaces": ["dev"], "kinds": ["Deploy"]}}],
+            "must be one or more of: Deployment, StatefulSet",
+        ),
+        ([{"crds": {}}], "missing required arguments: names found in conditions -> crds"),
+        ([{"resources": {"api_version": "v1", "kind": "Pod", "expression": "a ||"}}], "is not valid JMESPath"),
+        ([_NODES], "kubeconfig is needed for conditions on a cluster"),
+    ],
+)
+def test_wrong_input_is_refused_at_once(conditions: list[dict[str, t.Any]], message: str) -> None:
+    done = run(*conditions, timeout=600)
+    assert done.code == 1
+    assert message in done.result["msg"]
+
+
+def test_http_alone_needs_no_kubeconfig_and_the_token_is_not_shown() -> None:
+    http = {"url": "http://127.0.0.1:9/", "bearer_token": "canary-token"}
+    done = run({"http": http}, timeout=0)
+    assert done.code == 1
+    assert "no answer: [Errno 111] Connection refused" in done.result["msg"]
+    assert "canary-token" not in done.output
+
+
+def test_documentation_has_the_options_and_defaults_of_the_specification() -> None:
+    documented = yaml.safe_load(cluster_ready.DOCUMENTATION)["options"]["conditions"]["suboptions"]
+    spec = cluster_ready.condition_argspec()
+    assert set(documented) == set(spec)
+    for name, option in spec.items():
+        assert set(documented[name]["suboptions"]) == set(option["options"])
+        for key, value in option["options"].items():
+            written = documented[name]["suboptions"][key]
+            assert {k: written.get(k) for k in ("type", "elements", "default", "choices", "required")} == {
+                k: value.get(k) for k in ("type", "elements", "default", "choices", "required")
+            }
+
+
+def test_examples_are_valid_conditions() -> None:
+    tasks = yaml.safe_load(cluster_ready.EXAMPLES)
+    spec = cluster_ready.condition_argspec()
+    examples = [task["drystone.platform.cluster_ready"] for task in tasks if "drystone.platform.cluster_ready" in task]
+    assert len(examples) >= 3
+    for example in examples:
+        for condition in example["conditions"]:
+            ((name, options),) = condition.items()
+            assert set(options) <= set(spec[name]["options"])
