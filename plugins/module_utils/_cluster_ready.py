@@ -166,24 +166,25 @@ class ClusterReady:
     def _not_ready(self, hopeless: bool) -> NotReady:
         evidence = Evidence(self._api) if self._api else None
         facts = self._result(False, evidence)
-        unmet = [(c, item) for c in facts["conditions"] for item in c["unmet"]]
-        failed = sum(1 for condition in facts["conditions"] if not condition["ready"])
+        failed = [
+            (verdict, told) for verdict, told in zip(self._verdicts, facts["conditions"], strict=True) if verdict.unmet
+        ]
         if hopeless:
             head = f"Stopped waiting after {facts['elapsed']:.0f} s, because it can never be ready"
         else:
             head = f"Not ready after {facts['elapsed']:.0f} s"
-        lines = [f"{head}: {failed} of {len(facts['conditions'])} conditions do not hold."]
-        title = ""
-        for condition, item in unmet[:_MOST_SHOWN]:
-            if condition["title"] != title:
-                title = condition["title"]
-                lines.append(f"{title} ({condition['reason']}):")
-            where = "/".join(part for part in (item["namespace"], item["name"]) if part)
-            what = " ".join(part for part in (item["kind"], where) if part)
-            text = "; ".join([item["reason"], *item["details"]])
-            lines.append(f"  - {what}{': ' if what else ''}{text} [for {item['unchanged_for']:.0f} s]")
-        if len(unmet) > _MOST_SHOWN:
-            lines.append(f"  and {len(unmet) - _MOST_SHOWN} more, which the returned data has.")
+        lines = [f"{head}: {len(failed)} of {len(self._verdicts)} conditions do not hold."]
+        shown = 0
+        for verdict, told in failed:
+            if shown < _MOST_SHOWN:
+                lines.append(f"{told['title']} ({told['reason']}):")
+            for item, data in zip(verdict.unmet, told["unmet"], strict=True):
+                shown += 1
+                if shown <= _MOST_SHOWN:
+                    text = "; ".join([data["reason"], *data["details"]])
+                    lines.append(f"  - {f'{item}: ' if str(item) else ''}{text} [for {data['unchanged_for']:.0f} s]")
+        if shown > _MOST_SHOWN:
+            lines.append(f"  and {shown - _MOST_SHOWN} more, which the returned data has.")
         if evidence and evidence.problem:
             lines.append(f"Pods and events could not be read: {evidence.problem}")
         return NotReady("\n".join(lines), **facts)

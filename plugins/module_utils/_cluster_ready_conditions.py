@@ -52,8 +52,9 @@ class Item:
     obj: Object | None = None
 
     def __str__(self) -> str:
-        where = f"{self.namespace}/{self.name}" if self.namespace and self.name else self.namespace or self.name
-        return " ".join(part for part in (self.kind, where) if part)
+        if self.namespace and not self.name:
+            return f"{self.kind} in {self.namespace}"
+        return " ".join(part for part in (self.kind, "/".join(filter(None, (self.namespace, self.name)))) if part)
 
 
 class View(t.Protocol):

@@ -63,7 +63,8 @@ class Evidence:
         found: list[tuple[str, Object]] = []
         for event in self._list("Event", namespace or "default"):
             involved = event.get("involvedObject") or {}
-            if event.get("type") != "Warning":
+            # A back-off says again what the state of the container says.
+            if event.get("type") != "Warning" or event.get("reason") == "BackOff":
                 continue
             of_set = makes_sets and involved.get("kind") == "ReplicaSet" and _parent(involved.get("name")) == name
             if (involved.get("kind"), involved.get("name")) in about or of_set:

@@ -77,7 +77,8 @@ def _container_line(container: Mapping[str, t.Any], word: str, runs_to_end: bool
         text = f"{name} is waiting: {reason}"
         if "Image" in reason or reason == "RegistryUnavailable":
             text += f" (image {container.get('image')})"
-        if waiting.get("message"):
+        # Of a crash loop the message tells only how long the next pause is; the last exit says more.
+        if waiting.get("message") and reason != "CrashLoopBackOff":
             text += f": {waiting['message']}"
         return text + _last_exit(container), not waiting.get("reason") or reason in _STARTING
     if ended is not None:

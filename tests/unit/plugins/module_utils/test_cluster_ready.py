@@ -270,7 +270,7 @@ def test_nothing_selected_is_not_ready(server: FakeApi, waiting: Waiting) -> Non
         ("Node", "", "", "0 of 2 nodes have joined"),
         ("CustomResourceDefinition", "", "applications.argoproj.io", "there is none of that name"),
     ]
-    assert "Deployment dev: there is no Deployment that matches app=other" in str(error)
+    assert "Deployment in dev: there is no Deployment that matches app=other" in str(error)
 
 
 def test_parts_of_a_workload_are_judged_with_it_and_others_alone(server: FakeApi, waiting: Waiting) -> None:
@@ -378,8 +378,9 @@ def test_kind_without_a_rule_is_not_ready(server: FakeApi, waiting: Waiting) -> 
 def test_timeout_names_the_pod_its_image_and_the_last_warning(server: FakeApi, waiting: Waiting) -> None:
     server.put(deployment(ready=0))
     server.put(pod("web-1", PULL, owner="ReplicaSet"))
-    server.put(warning("Pod", "web-1", "Failed", "Error: ErrImagePull", "2026-01-01T00:00:01Z"))
-    server.put(warning("Pod", "web-1", "BackOff", "Back-off pulling image", "2026-01-01T00:00:09Z"))
+    server.put(warning("Pod", "web-1", "FailedMount", "no such volume", "2026-01-01T00:00:01Z"))
+    server.put(warning("Pod", "web-1", "Failed", "Error: ErrImagePull", "2026-01-01T00:00:09Z"))
+    server.put(warning("Pod", "web-1", "BackOff", "Back-off pulling image", "2026-01-01T00:00:10Z"))
     server.put(warning("Pod", "other", "Evicted", "low on memory", "2026-01-01T00:00:10Z"))
     server.put({**warning("Pod", "web-1", "Pulling", "pulling", "2026-01-01T00:00:11Z"), "type": "Normal"})
     error = waiting.fails(DEV, timeout=60)
@@ -391,7 +392,7 @@ def test_timeout_names_the_pod_its_image_and_the_last_warning(server: FakeApi, w
             "reason": "0 of 1 replicas ready",
             "details": [
                 "pod web-1: container web is waiting: ImagePullBackOff (image drystone.local/web:9): not found",
-                "last warning: BackOff on Pod web-1 at 2026-01-01T00:00:09Z: Back-off pulling image",
+                "last warning: Failed on Pod web-1 at 2026-01-01T00:00:09Z: Error: ErrImagePull",
             ],
             "unchanged_for": 60.0,
             "terminal": False,
@@ -401,7 +402,7 @@ def test_timeout_names_the_pod_its_image_and_the_last_warning(server: FakeApi, w
         "Not ready after 60 s: 1 of 1 conditions do not hold.\nworkloads in dev (0 of 1 ready):"
     )
     assert "  - Deployment dev/web: 0 of 1 replicas ready; pod web-1: container web is waiting: " in str(error)
-    assert str(error).endswith("Back-off pulling image [for 60 s]")
+    assert str(error).endswith("Error: ErrImagePull [for 60 s]")
     assert error.facts["elapsed"] == 60
     assert error.facts["ready"] is False
 

@@ -370,7 +370,9 @@ PODS: list[tuple[dict[str, t.Any], str]] = [
     (container({"waiting": {"reason": "ContainerCreating"}}), "container greeter is waiting: ContainerCreating"),
     (container({"waiting": {}}), "container greeter is waiting: not started yet"),
     (
-        container({"waiting": {"reason": "CrashLoopBackOff"}}, restartCount=4, lastState=OOM),
+        container(
+            {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}}, restartCount=4, lastState=OOM
+        ),
         "container greeter is waiting: CrashLoopBackOff; restarted 4 times, last exit code 137 (OOMKilled)",
     ),
     (
