@@ -20,7 +20,7 @@ def argument_spec() -> dict[str, dict[str, t.Any]]:
         return {"type": "list", "elements": "dict", "options": options, **more}
 
     taint = {
-        "key": needed,
+        "key": {**needed, "no_log": False},
         "value": {"type": "str", "default": ""},
         "effect": {**needed, "choices": list(TAINT_EFFECTS)},
     }

@@ -79,6 +79,15 @@ def find_program(name: str, option: str) -> str:
     return found
 
 
+def end_with_children() -> None:
+    """Let a polite request to end (SIGTERM) take the kind command along, by an exception instead of sudden death."""
+
+    def end(number: int, _frame: object) -> t.NoReturn:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+
+
 def tail(output: str, lines: int = _TAIL_LINES) -> str:
     """Keep the end of an output: a failure is told there."""
     kept = [line.rstrip() for line in output.splitlines() if line.strip()]

@@ -341,8 +341,6 @@ problems:
   elements: str
 """
 
-import signal
-import sys
 import typing as t
 from pathlib import Path
 
@@ -351,7 +349,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 from ansible_collections.drystone.platform.plugins.module_utils._kind import KindCluster, Settings
 from ansible_collections.drystone.platform.plugins.module_utils._kind_argspec import argument_spec
-from ansible_collections.drystone.platform.plugins.module_utils._kind_docker import Docker, Kind, find_program
+from ansible_collections.drystone.platform.plugins.module_utils._kind_docker import (
+    Docker,
+    Kind,
+    end_with_children,
+    find_program,
+)
 from ansible_collections.drystone.platform.plugins.module_utils._kind_state import ClusterState
 from ansible_collections.drystone.platform.plugins.module_utils._kind_validate import parse, require_name
 
@@ -394,8 +397,7 @@ def main() -> None:
         required_if=[("state", "present", ("image", "nodes", "api_port"))],
         supports_check_mode=True,
     )
-    # Asked to end, end by an exception: it takes the kind command along.
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
+    end_with_children()
     try:
         result = run(module)
     except DrystoneError as error:

@@ -17,14 +17,13 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.drystone.platform.plugins.module_utils import _kind_nodes
 from ansible_collections.drystone.platform.plugins.modules import kind_cluster
+from tests.unit.plugins.modules.kind_cluster.fakes.world import World
 
-FAKES = Path(__file__).parent / "fakes"
-sys.path.insert(0, str(FAKES))
-from world import World  # noqa: E402 - the fakes are programs, not a package
+ROOT = Path(__file__).parents[5]
 
 IMAGE = "drystone.local/node:v1.0.0"
 NAME = "demo"
@@ -33,6 +32,7 @@ WORKER_LABEL = "node-role.kubernetes.io/worker"
 
 _MODULE = """
 import json, sys
+from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.drystone.platform.plugins.modules import kind_cluster
 with patch_module_args(json.load(sys.stdin)):
@@ -83,12 +83,9 @@ class Host:
     def writes(self) -> list[str]:
         """Every call that changes something."""
         changing = (
-            "docker container rm",
-            "docker container start",
-            "docker container unpause",
-            "docker network create",
+            *("docker container rm", "docker container start", "docker container unpause"),
+            *("docker network create", "docker network rm", "kind create"),
         )
-        changing += ("docker network rm", "kind create")
         return [" ".join(call) for call in self.read()["calls"] if " ".join(call).startswith(changing)]
 
     def containers(self) -> dict[str, str]:
@@ -112,7 +109,8 @@ class Host:
         return next(one for one in self.read()["nodes"].values() if one["metadata"]["name"] == name)
 
     def labels(self, name: str) -> dict[str, str]:
-        return self.node(name)["metadata"]["labels"]
+        labels: dict[str, str] = self.node(name)["metadata"]["labels"]
+        return labels
 
     def run(self, check: bool = False, **changes: t.Any) -> dict[str, t.Any]:
         """Run the module here; its result, or the result of its failure with failed set."""
@@ -229,19 +227,27 @@ def merge(target: dict[str, t.Any], patch: dict[str, t.Any]) -> None:
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Host]:
-    handler = type("Handler", (ApiHandler,), {})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    class Handler(ApiHandler):
+        pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     made = Host(tmp_path, server.server_address[1])
-    handler.host = made
+    Handler.host = made
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
 
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("docker", "kind"):
-        text = f"#!{sys.executable} -SE\nimport sys\nsys.path.insert(0, {str(FAKES)!r})\nimport {name}\n"
-        (programs / name).write_text(text + f"{name}.main(sys.argv[1:])\n", encoding="utf-8")
+        package = f"tests.unit.plugins.modules.kind_cluster.fakes.{name}"
+        lines = [
+            "import sys",
+            f"sys.path.insert(0, {str(ROOT)!r})",
+            f"from {package} import main",
+            "main(sys.argv[1:])",
+        ]
+        (programs / name).write_text("\n".join([f"#!{sys.executable} -SE", *lines, ""]), encoding="utf-8")
         (programs / name).chmod(0o755)
     with made.world() as world:
         world["images"][IMAGE] = "sha256:1"
@@ -256,9 +262,9 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Host]:
     def leave(_module: t.Any, failed: bool, **result: t.Any) -> t.NoReturn:
         raise Exit({"failed": failed, **json.loads(json.dumps(result))})
 
-    monkeypatch.setattr(kind_cluster.AnsibleModule, "exit_json", lambda self, **kw: leave(self, False, **kw))
-    monkeypatch.setattr(kind_cluster.AnsibleModule, "fail_json", lambda self, **kw: leave(self, True, **kw))
-    monkeypatch.setattr(kind_cluster.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(basic.AnsibleModule, "exit_json", lambda self, **kw: leave(self, False, **kw))
+    monkeypatch.setattr(basic.AnsibleModule, "fail_json", lambda self, **kw: leave(self, True, **kw))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     yield made
     server.shutdown()
     server.server_close()
@@ -271,7 +277,3 @@ def cluster(host: Host) -> Host:
     result = host.run()
     assert not result["failed"], result
     return host
-
-
-OWNED_LABELS = _kind_nodes.OWNED_LABELS
-OWNED_TAINTS = _kind_nodes.OWNED_TAINTS

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import socket
 import stat
@@ -14,9 +15,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.drystone.platform.plugins.module_utils._proc import Listener, Proc
-
-if t.TYPE_CHECKING:
-    from conftest import Host
+from tests.unit.plugins.modules.kind_cluster.conftest import Host
 
 NAME = "demo"
 POOL = "drystone.dev/pool"
@@ -33,7 +32,7 @@ def tree(directory: Path) -> dict[str, bytes]:
 
 
 def with_labels(host: Host, number: int, labels: dict[str, t.Any]) -> list[dict[str, t.Any]]:
-    nodes = json.loads(json.dumps(host.params["nodes"]))
+    nodes: list[dict[str, t.Any]] = copy.deepcopy(host.params["nodes"])
     nodes[number]["labels"] = labels
     return nodes
 
@@ -145,7 +144,7 @@ def test_check_mode_predicts_creation_and_makes_nothing(host: Host) -> None:
     ],
 )
 def test_missing_prerequisite_makes_nothing(host: Host, problem: str, text: str) -> None:
-    changes = {}
+    changes: dict[str, t.Any] = {}
     with host.world() as world:
         if problem == "image":
             world["images"] = {}

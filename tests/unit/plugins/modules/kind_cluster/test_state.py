@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,10 @@ def state(tmp_path: Path) -> ClusterState:
     return ClusterState(tmp_path / "cluster", clock, clock.sleep)
 
 
+def recorded(state: ClusterState) -> tuple[str | None, dict[str, t.Any] | None]:
+    return state.interrupted, state.created
+
+
 @pytest.mark.parametrize(
     ("path", "nonce"),
     [
@@ -59,13 +64,13 @@ def test_owner_file_is_made_once_and_private(state: ClusterState) -> None:
 
 
 def test_creation_counts_as_interrupted_until_it_is_finished(state: ClusterState) -> None:
-    assert (state.interrupted, state.created) == (None, None)
+    assert recorded(state) == (None, None)
     state.begin("create")
-    assert (state.interrupted, state.created) == ("create", None)
+    assert recorded(state) == ("create", None)
     state.finish_create({"a": [1]})
-    assert (state.interrupted, state.created) == (None, {"a": [1]})
+    assert recorded(state) == (None, {"a": [1]})
     state.begin("delete")
-    assert (state.interrupted, state.created) == ("delete", None)
+    assert recorded(state) == ("delete", None)
 
 
 @pytest.mark.parametrize("text", ["", '{"operation"', "[]", "null"])
@@ -76,7 +81,7 @@ def test_files_cut_short_still_say_what_they_are(state: ClusterState, text: str)
     state.finish_create({"a": 1})
     (state.directory / "created.json").write_text(text)
 
-    assert (state.interrupted, state.created) == (None, {})
+    assert recorded(state) == (None, {})
 
 
 def test_killed_between_the_last_two_writes_of_a_creation_is_finished(state: ClusterState) -> None:
@@ -85,7 +90,7 @@ def test_killed_between_the_last_two_writes_of_a_creation_is_finished(state: Clu
     state.finish_create({"a": 1})
     (state.directory / "intent.json").write_text(intent)
 
-    assert (state.interrupted, state.created) == (None, {"a": 1})
+    assert recorded(state) == (None, {"a": 1})
 
 
 def test_second_lock_waits_as_long_as_it_may_and_names_the_holder(state: ClusterState, tmp_path: Path) -> None:

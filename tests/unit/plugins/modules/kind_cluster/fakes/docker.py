@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from world import World, fail, kill_parent_at
+from tests.unit.plugins.modules.kind_cluster.fakes.world import World, fail, kill_parent_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

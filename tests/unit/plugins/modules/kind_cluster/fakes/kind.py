@@ -9,8 +9,9 @@ import json
 import os
 import sys
 import time
+import typing as t
 
-from world import World, fail, kill_parent_at, kubeconfig
+from tests.unit.plugins.modules.kind_cluster.fakes.world import World, fail, kill_parent_at, kubeconfig
 
 
 def main(arguments: list[str]) -> None:
@@ -29,7 +30,7 @@ def main(arguments: list[str]) -> None:
             fail(f"unknown kind command: {arguments}", 125)
 
 
-def create(name: str, config: dict, path: str) -> None:
+def create(name: str, config: dict[str, t.Any], path: str) -> None:
     with World() as world:
         world["environment"] = {key: value for key, value in os.environ.items() if key.startswith(("KIND", "KUBE"))}
         world["config"] = config
