@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import signal
 import socket
 import stat
 import typing as t
@@ -252,6 +253,25 @@ def test_ownership_survives_a_state_cut_short(cluster: Host) -> None:
 
     assert not result["failed"]
     assert not result["changed"]
+
+
+def test_asked_to_end_it_takes_kind_along(host: Host) -> None:
+    with host.world() as world:
+        world["kind_pause"] = 1
+    process = host.start()
+    while not host.containers():
+        assert process.poll() is None
+    process.terminate()
+    process.communicate(timeout=30)
+    left = len(host.containers())
+    with host.world() as world:
+        world["kind_pause"] = 0
+    result = host.run()
+
+    assert process.returncode == 128 + signal.SIGTERM
+    assert left < len(ALL)
+    assert not result["failed"], result["msg"]
+    assert host.containers() == dict.fromkeys(ALL, "running")
 
 
 @pytest.mark.parametrize("state", ["present", "absent"])
