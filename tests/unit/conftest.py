@@ -14,6 +14,7 @@ import pytest
 
 if t.TYPE_CHECKING:
     from tests.unit.fake_api import FakeApi
+    from tests.unit.fake_upstream import FakeUpstream
 
 
 def _load(name: str) -> t.Any:
@@ -34,6 +35,15 @@ def fake_api() -> t.Iterator[FakeApi]:
     api.start()
     yield api
     api.stop()
+
+
+@pytest.fixture
+def fake_upstream() -> t.Iterator[FakeUpstream]:
+    """Run a server that stands for all hosts upstream's things come from; see fake_upstream.py."""
+    upstream: FakeUpstream = _load("fake_upstream").FakeUpstream()
+    upstream.start()
+    yield upstream
+    upstream.stop()
 
 
 @pytest.fixture

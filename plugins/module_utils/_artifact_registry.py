@@ -1,0 +1,72 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change without notice.
+
+"""A registry for a moment, to copy images into a storage directory with."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import typing as t
+import urllib.error
+
+from ansible.module_utils.urls import open_url
+
+from ansible_collections.drystone.platform.plugins.module_utils._command import Run
+from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed
+
+LABEL = "drystone.dev/copies-into"
+_ENGINE_TIMEOUT = 60.0
+_START_TIMEOUT = 30.0
+
+
+def _answers(url: str) -> bool:
+    try:
+        open_url(url, timeout=2, use_proxy=False).close()
+    except (urllib.error.URLError, OSError):
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def registry_container(
+    run: Run,
+    image: str,
+    storage: str,
+    *,
+    answers: t.Callable[[str], bool] = _answers,
+    clock: t.Callable[[], float] = time.monotonic,
+    sleep: t.Callable[[float], None] = time.sleep,
+) -> t.Iterator[str]:
+    """Run one on a free port of 127.0.0.1, and remove it; one that a killed run left goes first."""
+    left = run(["docker", "ps", "--all", "--quiet", "--filter", f"label={LABEL}={storage}"], _ENGINE_TIMEOUT)
+    for container in left.stdout.split():
+        run(["docker", "rm", "--force", "--volumes", container], _ENGINE_TIMEOUT)
+    command = ["docker", "run", "--detach", "--label", f"{LABEL}={storage}", "--publish", "127.0.0.1::5000"]
+    # Its files stay the user's own.
+    command += ["--user", f"{os.getuid()}:{os.getgid()}", "--env", "OTEL_TRACES_EXPORTER=none"]
+    started = run([*command, "--volume", f"{storage}:/var/lib/registry", image], _ENGINE_TIMEOUT)
+    container = started.stdout.strip()
+    if started.rc != 0:
+        if container:
+            run(["docker", "rm", "--force", "--volumes", container], _ENGINE_TIMEOUT)
+        raise CommandFailed(f"Starting a registry from {image} to copy images into {storage}: {started.reason}")
+    try:
+        port = run(["docker", "port", container, "5000/tcp"], _ENGINE_TIMEOUT)
+        address = port.stdout.strip().splitlines()[0] if port.rc == 0 and port.stdout.strip() else ""
+        deadline = clock() + _START_TIMEOUT
+        while not address or not answers(f"http://{address}/v2/"):
+            if not address or clock() >= deadline:
+                said = run(["docker", "logs", "--tail=20", container], _ENGINE_TIMEOUT)
+                raise CommandFailed(
+                    f"Waiting for the registry that copies images into {storage}: it does not answer on"
+                    f" {address or port.reason}. It said: {said.reason[-1000:]}"
+                )
+            sleep(0.1)
+        yield address
+    finally:
+        run(["docker", "rm", "--force", "--volumes", container], _ENGINE_TIMEOUT)
