@@ -1,0 +1,143 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The build as it runs: a real make on a small graph of the same shape."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.drystone.platform.plugins.action import bundle_build as action
+from ansible_collections.drystone.platform.plugins.module_utils._build_progress import read_learned
+from ansible_collections.drystone.platform.plugins.modules import bundle_build
+
+GRAPH = """\
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+$(if $(VERSION),,$(error VERSION is not set: give the pins))
+STAMPS := $(CACHE)/build/stamps
+$(shell mkdir -p $(STAMPS))
+say = @printf '%(%H:%M:%S)T %s\\n' -1 '$(1)'
+
+all: $(STAMPS)/image-$(VERSION)
+$(STAMPS)/tool-$(VERSION):
+\t$(call say,compile tool)
+\t@echo tool >> $(CACHE)/done && touch $@
+$(STAMPS)/image-$(VERSION): $(STAMPS)/tool-$(VERSION)
+\t$(call say,image tool)
+\t@$(IMAGE) && echo image >> $(CACHE)/done && touch $@
+"""
+
+
+class Graph:
+    def __init__(self, root: Path) -> None:
+        self.cache = root / "cache"
+        self.cache.mkdir()
+        (root / "Makefile").write_text(GRAPH)
+        self.make = ["make", "--no-print-directory", "--directory", str(root), f"CACHE={self.cache}", "VERSION=1"]
+
+    def build(self, image: str = "true", *, check: bool = False) -> dict[str, object]:
+        return action.build([*self.make, f"IMAGE={image}"], str(self.cache), 2, check=check)
+
+    @property
+    def done(self) -> list[str]:
+        done = self.cache / "done"
+        return done.read_text().split() if done.exists() else []
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    lines: list[str] = []
+    monkeypatch.setattr(action, "show", lambda text: lines.append(text) if text else None)
+    return lines
+
+
+@pytest.fixture
+def graph(tmp_path: Path, shown: list[str]) -> Graph:
+    assert shown == []
+    return Graph(tmp_path)
+
+
+def test_check_mode_names_the_steps_and_does_none(graph: Graph) -> None:
+    result = graph.build(check=True)
+    assert (result["changed"], result["steps"]) == (True, ["compile tool", "image tool"])
+    assert result["msg"] == "would build: compile tool, image tool"
+    assert graph.done == []
+
+
+def test_a_build_shows_its_steps_keeps_its_log_and_learns(graph: Graph, shown: list[str]) -> None:
+    result = graph.build("echo inside")
+    assert (result["changed"], result["steps"]) == (True, ["compile tool", "image tool"])
+    assert "failed" not in result
+    assert shown == ["[1/2] compile tool", "[2/2] image tool"]
+    assert graph.done == ["tool", "image"]
+    log = Path(str(result["log"])).read_text()
+    assert re.search(r"^\d\d:\d\d:\d\d image tool\ninside$", log, re.MULTILINE)
+    assert sorted(read_learned(str(graph.cache / "durations.json"))) == ["compile tool", "image tool"]
+
+
+def test_a_second_run_does_nothing(graph: Graph, shown: list[str]) -> None:
+    graph.build()
+    shown.clear()
+    for check in (False, True):
+        assert graph.build(check=check) == {"changed": False, "steps": [], "msg": "everything is built"}
+    assert graph.done == ["tool", "image"]
+    assert shown == []
+
+
+def test_a_failure_says_what_was_printed_and_the_next_run_goes_on_there(graph: Graph) -> None:
+    failed = graph.build("{ echo the disk is full >&2; exit 7; }")
+    assert failed["failed"]
+    assert "What is finished is kept; run it again once the cause is gone" in str(failed["msg"])
+    assert "the disk is full" in str(failed["msg"])
+    assert str(failed["log"]) in str(failed["msg"])
+    assert graph.build()["steps"] == ["image tool"]
+    assert graph.done == ["tool", "image"]
+
+
+def test_only_the_end_of_a_long_log_is_in_the_message(graph: Graph) -> None:
+    message = str(graph.build("{ seq 1000; false; }")["msg"])
+    assert "\n1000\n" in message
+    assert "\n900\n" not in message
+
+
+def test_a_graph_that_cannot_be_read_is_told(graph: Graph) -> None:
+    graph.make[-1] = "VERSION="
+    result = graph.build()
+    assert result["failed"]
+    assert "the build graph cannot be read" in str(result["msg"])
+    assert "VERSION is not set: give the pins" in str(result["msg"])
+
+
+def test_a_killed_build_goes_on_where_it_was(graph: Graph) -> None:
+    with subprocess.Popen([*graph.make, "IMAGE=sleep 60"], start_new_session=True, stdout=subprocess.DEVNULL) as killed:
+        deadline = time.monotonic() + 20
+        while graph.done != ["tool"] and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.killpg(killed.pid, signal.SIGKILL)
+    assert killed.returncode == -signal.SIGKILL
+    assert graph.build(check=True)["steps"] == ["image tool"]
+    assert graph.build()["steps"] == ["image tool"]
+    assert graph.done == ["tool", "image"]
+
+
+def test_silence_is_broken_while_a_step_runs(graph: Graph, shown: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(action, "HEARTBEAT", 0.1)
+    assert "failed" not in graph.build("sleep 1.3")
+    assert any(line.startswith("still at image tool after 1 s") for line in shown)
+
+
+def test_the_documented_options_are_those_that_are_taken() -> None:
+    documented = yaml.safe_load(bundle_build.DOCUMENTATION)["options"]
+    source = Path(action.__file__).read_text()
+    assert sorted(documented) == sorted(re.findall(r'^ {16}"(\w+)": {"type"', source, re.MULTILINE))
+    assert f'"default": {documented["jobs"]["default"]}' in source
