@@ -1,0 +1,129 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line of Reloader, as far as Drystone uses it, its probes and its metrics."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import typing as t
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from .follow import Reloader
+from .kube import Api
+from .metrics import Metrics
+
+PORT = 9090
+# Upstream reads these from its environment; here they would be ignored without a word.
+REFUSED_ENVIRONMENT = (
+    "ALERT_ADDITIONAL_INFO",
+    "ALERT_ON_RELOAD",
+    "ALERT_SINK",
+    "ALERT_WEBHOOK_URL",
+    "KUBERNETES_NAMESPACE",
+    "METRICS_COUNT_BY_NAMESPACE",
+    "POD_NAME",
+    "POD_NAMESPACE",
+    "RELOADER_NAMESPACE",
+)
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Read the flags. Each one that decides what happens has to be there: upstream's defaults are others."""
+    parser = argparse.ArgumentParser(
+        prog="reloader", description="Drystone's stand-in for Stakater Reloader.", allow_abbrev=False
+    )
+    parser.add_argument("--namespaces", required=True, type=_names, help="namespaces to follow, with commas between")
+    parser.add_argument("--reload-strategy", required=True, choices=["env-vars"])
+    parser.add_argument("--reload-on-create", required=True, choices=["true"])
+    parser.add_argument("--sync-after-restart", required=True, choices=["true"])
+    parser.add_argument("--ignored-workload-types", required=True, choices=["jobs,cronjobs"])
+    parser.add_argument("--is-Argo-Rollouts", dest="rollouts", choices=["true", "false"], default="false")
+    parser.add_argument("--log-format", required=True, choices=["json"])
+    parser.add_argument("--log-level", choices=["info"], default="info")
+    options = parser.parse_args(arguments)
+    refused = [name for name in REFUSED_ENVIRONMENT if name in os.environ]
+    if refused:
+        parser.error(f"the environment sets {', '.join(refused)}, which only upstream's Reloader knows")
+    return options
+
+
+def _names(value: str) -> list[str]:
+    names = [name.strip() for name in value.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"an empty name in {value!r}")
+    return sorted(set(names))
+
+
+def log(level: str, message: str) -> None:
+    """Write one line of JSON."""
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    print(json.dumps({"level": level, "msg": message, "time": when}), file=sys.stderr, flush=True)
+
+
+def handler(metrics: Metrics, unread: Callable[[], str]) -> type[BaseHTTPRequestHandler]:
+    """Make what answers the probes and Prometheus."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            pages = {"/live": lambda: (200, "ok\n"), "/metrics": self.metrics}
+            status, text = pages.get(self.path, lambda: (404, "not found\n"))()
+            body = text.encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        @staticmethod
+        def metrics() -> tuple[int, str]:
+            missing = unread()
+            # Ready is who notices changes.
+            return (503, f"# not read yet: {missing}\n") if missing else (200, metrics.render())
+
+        def log_message(self, format: str, *args: t.Any) -> None:  # noqa: A002  the name of the method it replaces
+            """Say nothing: it is asked every few seconds."""
+
+    return Handler
+
+
+def main(arguments: list[str]) -> int:
+    """Run until told to end, or until a thread dies."""
+    options = parse(arguments)
+    log("info", f"Drystone's stand-in for Reloader follows {', '.join(options.namespaces)}")
+    metrics = Metrics()
+    host = ""
+
+    def count(code: str, method: str) -> None:
+        metrics.add("rest_client_requests_total", code=code, method=method, host=host)
+
+    api = Api.in_cluster(count)
+    host = api.host
+    reloader = Reloader(api, options.namespaces, metrics, log, rollouts=options.rollouts == "true")
+    died = threading.Event()
+
+    def on_death(failure: threading.ExceptHookArgs) -> None:
+        log("fatal", f"{failure.exc_type.__name__}: {failure.exc_value}")
+        died.set()
+        reloader.stop.set()
+
+    threading.excepthook = on_death
+    # The first process of a container gets no signal that it has no handler for.
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: reloader.stop.set())
+    server = ThreadingHTTPServer(("", PORT), handler(metrics, reloader.unread))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    reloader.start()
+    reloader.stop.wait()
+    return 1 if died.is_set() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
