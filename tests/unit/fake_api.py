@@ -131,6 +131,7 @@ class FakeApi:
         self.requests: list[str] = []
         self.writes: list[str] = []
         self.faults: list[Fault] = []
+        self.answers: dict[str, tuple[int, t.Any]] = {}  # what other paths answer to GET
         self.on_write: t.Callable[[int], None] = lambda count: None
         self.dead = False
         self.page = 500
@@ -473,7 +474,7 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
         def route(self, body: Object) -> tuple[int, t.Any] | None:
             url = urlsplit(self.path)
             query = {key: values[-1] for key, values in parse_qs(url.query).items()}
-            if self.command == "GET" and (found := self.discover(url.path)):
+            if self.command == "GET" and (found := api.answers.get(url.path) or self.discover(url.path)):
                 return found
             match = _ROUTE.match(url.path)
             entry = api.kinds.get((match["group"] or "", match["plural"])) if match else None
