@@ -1,0 +1,136 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pod that tries connections from inside a namespace. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+LABELS = {"app.kubernetes.io/name": "policy-probe", "app.kubernetes.io/managed-by": "drystone"}
+SELECTOR = ",".join(f"{key}={value}" for key, value in LABELS.items())
+# The kubelet ends what a killed run left behind; the next run removes it.
+_LONGEST = 120
+
+Object = dict[str, t.Any]
+
+# Runs in the pod with nothing but Python's own library. A network plugin learns of a new pod a moment after its start,
+# so what was expected may take until the settling time is over; a connection counts as stopped only when it was stopped
+# twice in a row, as a single lost packet must not look like a policy. All of it goes on side by side.
+SCRIPT = r"""
+import json, os, socket, threading, time
+targets, settle, seen = json.loads(os.environ["TARGETS"]), float(os.environ["SETTLE"]), {}
+
+def attempt(target):
+    try:
+        socket.create_connection((target["address"], target["port"]), timeout=1).close()
+        return "reached"
+    except TimeoutError:
+        return "timeout"
+    except ConnectionRefusedError:
+        return "refused"
+    except OSError as error:
+        return "unreachable (%s)" % error.strerror
+
+def probe(number, target):
+    end, stopped = time.monotonic() + settle, 0
+    while True:
+        answer = seen[number] = attempt(target)
+        stopped = 0 if answer == "reached" else stopped + 1
+        if stopped >= 2 if target["denied"] else answer == "reached":
+            return
+        if time.monotonic() >= end and stopped != 1:
+            return
+        time.sleep(0.2)
+
+threads = [threading.Thread(target=probe, args=each) for each in enumerate(targets)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+with open("/dev/termination-log", "w") as report:
+    json.dump([seen[number] for number in range(len(targets))], report)
+"""
+
+
+def probe_pod(name: str, namespace: str, image: str, targets: list[Object], settle: float) -> Object:
+    """Describe the pod. It has no rights, meets the restricted profile, and is behind no Service."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": dict(LABELS)},
+        "spec": {
+            "restartPolicy": "Never",
+            "activeDeadlineSeconds": _LONGEST,
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 65532,
+                "runAsGroup": 65532,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": "probe",
+                    "image": image,
+                    "imagePullPolicy": "IfNotPresent",
+                    "command": ["python3", "-c", SCRIPT],
+                    "env": [
+                        {"name": "TARGETS", "value": json.dumps(targets)},
+                        {"name": "SETTLE", "value": str(settle)},
+                    ],
+                    "resources": {
+                        "requests": {"cpu": "10m", "memory": "32Mi"},
+                        "limits": {"cpu": "250m", "memory": "64Mi"},
+                    },
+                    "securityContext": {
+                        "allowPrivilegeEscalation": False,
+                        "readOnlyRootFilesystem": True,
+                        "capabilities": {"drop": ["ALL"]},
+                    },
+                }
+            ],
+        },
+    }
+
+
+def finished(pod: Object) -> bool:
+    """Whether it has run to its end."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def answers(pod: Object, count: int) -> list[str] | None:
+    """What it saw of each target; None if it did not get so far."""
+    try:
+        found = json.loads((_state(pod).get("terminated") or {}).get("message") or "")
+    except ValueError:
+        return None
+    if not isinstance(found, list) or len(found) != count:
+        return None
+    return [str(one) for one in found]
+
+
+def situation(pod: Object) -> str:
+    """Where it stands, for messages."""
+    status = pod.get("status") or {}
+    state = _state(pod)
+    if ended := state.get("terminated"):
+        text = f"ended with code {ended.get('exitCode')}: {ended.get('message') or ended.get('reason') or 'no message'}"
+        return text.strip()
+    if waiting := state.get("waiting"):
+        return f"waits: {waiting.get('reason')} {waiting.get('message') or ''}".strip()
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "PodScheduled" and condition.get("status") != "True":
+            return f"is not scheduled: {condition.get('message') or condition.get('reason')}"
+    return (
+        f"is {status.get('phase') or 'not seen by a kubelet yet'}{' ' + status['reason'] if 'reason' in status else ''}"
+    )
+
+
+def _state(pod: Object) -> Object:
+    statuses = (pod.get("status") or {}).get("containerStatuses") or [{}]
+    state: Object = statuses[0].get("state") or {}
+    return state

@@ -1,0 +1,279 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is enforced is told from connections, never from objects, and nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.drystone.platform.plugins.module_utils._policy_probe_pod import LABELS, SCRIPT, probe_pod
+
+if t.TYPE_CHECKING:
+    from tests.unit.fake_api import FakeApi
+
+_RUN = """
+import json, sys
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.drystone.platform.plugins.modules import policy_probe
+with patch_module_args(json.load(sys.stdin)):
+    policy_probe.main()
+"""
+Object = dict[str, t.Any]
+OPEN = {"source": "dev", "namespace": "dev", "service": "own", "port": 80, "expected": "allowed"}
+SHUT = {"source": "dev", "namespace": "other", "service": "foreign", "port": 81, "expected": "denied"}
+SHUT_TOO = {**SHUT, "port": 82}
+ADDRESSES = {"own": "10.96.0.1", "foreign": "10.96.0.2"}
+
+
+class Run(t.NamedTuple):
+    code: int
+    result: Object
+
+
+class Cluster:
+    """A fake API server with Services, and a kubelet that says of each pod what a network would let through."""
+
+    def __init__(self, api: FakeApi) -> None:
+        self.api = api
+        self.lets_through: t.Callable[[Object], str] = lambda target: "reached"
+        self.pods: list[Object] = []
+        self.ends = True
+        self.stopped = threading.Event()
+        self.kubelet = threading.Thread(target=self._run_pods, daemon=True)
+        api.serve("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
+        for namespace in ("dev", "other"):
+            api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        for namespace, service in (("dev", "own"), ("other", "foreign")):
+            self.serve(namespace, service)
+        self.kubelet.start()
+
+    def serve(self, namespace: str, service: str, *, ready: bool = True) -> None:
+        metadata = {"name": service, "namespace": namespace}
+        self.api.put(
+            {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"clusterIP": ADDRESSES[service]}}
+        )
+        self.api.put(
+            {
+                "apiVersion": "discovery.k8s.io/v1",
+                "kind": "EndpointSlice",
+                "metadata": {**metadata, "labels": {"kubernetes.io/service-name": service}},
+                "endpoints": [{"addresses": ["10.244.0.9"], "conditions": {"ready": ready}}],
+            }
+        )
+
+    def left(self) -> list[str]:
+        with self.api.lock:
+            return [key[3] for key in self.api.store if key[1] == "pods"]
+
+    def _run_pods(self) -> None:
+        seen: set[str] = set()
+        while not self.stopped.wait(0.02):
+            with self.api.lock:
+                fresh = [
+                    stored.object
+                    for key, stored in self.api.store.items()
+                    if key[1] == "pods" and key[3] not in seen and "status" not in stored.object
+                ]
+            for pod in fresh:
+                seen.add(pod["metadata"]["name"])
+                self.pods.append(pod)
+                self.api.put({**pod, "status": self._status(pod)})
+
+    def _status(self, pod: Object) -> Object:
+        if not self.ends:
+            waiting = {"reason": "ImagePullBackOff", "message": "not found"}
+            return {"phase": "Pending", "containerStatuses": [{"state": {"waiting": waiting}}]}
+        env = {one["name"]: one["value"] for one in pod["spec"]["containers"][0]["env"]}
+        message = json.dumps([self.lets_through(target) for target in json.loads(env["TARGETS"])])
+        ended = {"exitCode": 0, "message": message}
+        return {"phase": "Succeeded", "containerStatuses": [{"state": {"terminated": ended}}]}
+
+
+@pytest.fixture
+def cluster(fake_api: FakeApi) -> t.Iterator[Cluster]:
+    made = Cluster(fake_api)
+    yield made
+    made.stopped.set()
+    made.kubelet.join()
+
+
+@pytest.fixture
+def run(cluster: Cluster, tmp_path: Path) -> t.Callable[..., Run]:
+    kubeconfig = cluster.api.kubeconfig(tmp_path / "kubeconfig")
+
+    def run_module(*connections: Object, check: bool = False, **options: t.Any) -> Run:
+        arguments = {
+            "kubeconfig": kubeconfig,
+            "image": "demo",
+            "connections": connections,
+            "timeout": 10,
+            "_ansible_check_mode": check,
+            **options,
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", _RUN],
+            input=json.dumps(arguments),
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        assert done.stdout, done.stderr
+        return Run(done.returncode, json.loads(done.stdout))
+
+    return run_module
+
+
+def stops(target: Object) -> str:
+    return "timeout" if target["denied"] else "reached"
+
+
+def test_enforced_is_told_from_a_connection_that_was_stopped(run: t.Callable[..., Run], cluster: Cluster) -> None:
+    cluster.lets_through = stops
+    done = run(OPEN, SHUT, SHUT_TOO)
+    assert (done.code, done.result["changed"], done.result["enforcement"]) == (0, False, "enforced")
+    assert "ARE enforced: all of 2 forbidden" in done.result["message"]
+    assert [one["seen"] for one in done.result["connections"]] == ["reached", "timeout", "timeout"]
+    assert cluster.left() == []
+
+
+def test_not_enforced_is_said_clearly_and_fails_only_where_it_is_required(run: t.Callable[..., Run]) -> None:
+    done = run(OPEN, SHUT)
+    assert (done.code, done.result["changed"], done.result["enforcement"]) == (0, False, "not_enforced")
+    assert "are NOT enforced here" in done.result["message"]
+    assert "dev -> other/foreign:81" in done.result["message"]
+    required = run(OPEN, SHUT, require_enforcement=True)
+    assert required.code == 1
+    assert required.result["msg"].endswith("Enforcement is required here.")
+
+
+def test_a_hole_is_a_failure(run: t.Callable[..., Run], cluster: Cluster) -> None:
+    cluster.lets_through = lambda target: "timeout" if target["port"] == 81 else "reached"
+    done = run(OPEN, SHUT, SHUT_TOO)
+    assert (done.code, done.result["enforcement"]) == (1, "partial")
+    assert "1 of 2 forbidden connections went through (dev -> other/foreign:82)" in done.result["msg"]
+    assert cluster.left() == []
+
+
+def test_a_connection_that_should_be_possible_and_is_not_is_a_failure(
+    run: t.Callable[..., Run], cluster: Cluster
+) -> None:
+    cluster.lets_through = lambda target: "timeout" if target["port"] in (81, 83) else "reached"
+    done = run(OPEN, {**OPEN, "port": 83}, SHUT)
+    assert done.code == 1
+    assert done.result["blocked"] == ["dev -> dev/own:83"]
+    assert "dev -> dev/own:83: timeout" in done.result["msg"]
+
+
+def test_where_nothing_can_be_reached_nothing_is_proved(run: t.Callable[..., Run], cluster: Cluster) -> None:
+    cluster.lets_through = lambda target: "timeout"
+    done = run(SHUT)
+    assert (done.code, done.result["enforcement"]) == (0, "unknown")
+    assert "nothing could be reached from dev" in done.result["message"]
+    assert run(SHUT, require_enforcement=True).code == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"source": "nowhere"}, "there is no namespace nowhere"),
+        ({"namespace": "nowhere"}, "there is no namespace nowhere"),
+        ({"service": "nothing"}, "there is no Service other/nothing with an address"),
+    ],
+)
+def test_what_cannot_be_tried_is_named(run: t.Callable[..., Run], changed: Object, reason: str) -> None:
+    done = run(OPEN, {**SHUT, **changed})
+    assert (done.code, done.result["enforcement"]) == (0, "unknown")
+    assert reason in done.result["message"]
+
+
+def test_a_service_with_nothing_behind_it_proves_nothing(run: t.Callable[..., Run], cluster: Cluster) -> None:
+    cluster.serve("other", "foreign", ready=False)
+    done = run(OPEN, SHUT)
+    assert done.result["enforcement"] == "unknown"
+    assert "nothing is ready behind Service other/foreign" in done.result["message"]
+
+
+def test_check_mode_says_that_it_tries_nothing(run: t.Callable[..., Run], cluster: Cluster) -> None:
+    done = run(OPEN, SHUT, check=True)
+    assert (done.code, done.result["changed"], done.result["skipped"]) == (0, False, True)
+    assert "was not tried" in done.result["message"]
+    assert cluster.api.writes == []
+
+
+def test_a_pod_that_does_not_start_is_an_error_with_its_reason_and_is_removed(
+    run: t.Callable[..., Run], cluster: Cluster
+) -> None:
+    cluster.ends = False
+    done = run(OPEN, SHUT, timeout=1)
+    assert done.code == 1
+    assert "ImagePullBackOff" in done.result["msg"]
+    assert cluster.left() == []
+
+
+def test_what_a_killed_run_left_is_removed_and_nothing_else(run: t.Callable[..., Run], cluster: Cluster) -> None:
+    status = {"phase": "Failed"}
+    for name, namespace, labels in (("policy-probe-old", "other", LABELS), ("policy-probe-foreign", "dev", {})):
+        metadata = {"name": name, "namespace": namespace, "labels": labels}
+        cluster.api.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}, "status": status})
+    assert run(OPEN, SHUT).code == 0
+    assert cluster.left() == ["policy-probe-foreign"]
+
+
+def test_one_pod_for_each_namespace_and_none_with_rights(run: t.Callable[..., Run], cluster: Cluster) -> None:
+    back = {"source": "other", "namespace": "dev", "service": "own", "port": 80, "expected": "denied"}
+    run(OPEN, SHUT, back)
+    assert sorted(pod["metadata"]["namespace"] for pod in cluster.pods) == ["dev", "other"]
+    for pod in cluster.pods:
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+        assert pod["spec"]["activeDeadlineSeconds"] > 0
+
+
+def run_script(tmp_path: Path, targets: list[Object], settle: float = 0.6) -> tuple[list[str], float]:
+    report = tmp_path / "report"
+    env = {"TARGETS": json.dumps(targets), "SETTLE": str(settle)}
+    started = time.monotonic()
+    script = SCRIPT.replace("/dev/termination-log", str(report))
+    subprocess.run([sys.executable, "-c", script], check=True, env=env, timeout=30)
+    found: list[str] = json.loads(report.read_text())
+    return found, time.monotonic() - started
+
+
+def test_the_script_tells_what_it_sees_in_the_order_asked(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as shut:
+        shut.bind(("127.0.0.1", 0))  # bound and not listening: refused
+        listening = {"address": "127.0.0.1", "port": server.getsockname()[1]}
+        refused = {"address": "127.0.0.1", "port": shut.getsockname()[1]}
+        targets = [{**listening, "denied": False}, {**refused, "denied": True}, {**listening, "denied": True}]
+        seen, seconds = run_script(tmp_path, targets)
+    assert seen == ["reached", "refused", "reached"]
+    assert seconds >= 0.6  # that something forbidden goes through is believed only after the settling time
+
+
+def test_the_script_waits_for_what_comes_late(tmp_path: Path) -> None:
+    with socket.socket() as late:
+        late.bind(("127.0.0.1", 0))
+        timer = threading.Timer(0.5, late.listen)
+        timer.start()
+        target = {"address": "127.0.0.1", "port": late.getsockname()[1], "denied": False}
+        seen, _seconds = run_script(tmp_path, [target], settle=10)
+        timer.join()
+    assert seen == ["reached"]
+
+
+def test_the_result_fits_into_what_a_pod_may_report() -> None:
+    # A kubelet cuts a termination message at 4096 bytes.
+    assert len(json.dumps(["unreachable (Network is unreachable)"] * 60)) < 4096
+    assert probe_pod("one", "dev", "demo", [], 3)["spec"]["restartPolicy"] == "Never"
