@@ -1,4 +1,4 @@
-"""What the tests of every scenario use: kubectl, HTTP through the API server, playbooks, waiting."""
+"""What the tests of every scenario use: kubectl, HTTP through the API server, playbooks, Git, waiting."""
 
 from __future__ import annotations
 
@@ -113,3 +113,23 @@ class Playbook:
         self.seconds = time.monotonic() - started
         self.code = done.returncode
         self.output = done.stdout + done.stderr
+
+
+class Git:
+    """Git with one key of the server and nothing else of this user."""
+
+    def __init__(self, variables: dict[str, Any], key: str) -> None:
+        self.url = variables["git_host_url"]
+        self.port = str(variables["git_ssh_port"])
+        self.ssh = [
+            *("ssh", "-F", "/dev/null", "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "BatchMode=yes"),
+            *("-o", f"UserKnownHostsFile={variables['git_dir']}/known_hosts", "-i", f"{variables['git_dir']}/{key}"),
+        ]
+        identity = {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        self.env = {**os.environ, **identity, "GIT_SSH_COMMAND": " ".join(self.ssh), "GIT_CONFIG_GLOBAL": "/dev/null"}
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return run("git", *arguments, env=self.env)
+
+    def head(self) -> str:
+        return self("ls-remote", self.url, "refs/heads/main").stdout.split()[0]

@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from drystone_testing import ROOT, Kubectl, Playbook, run, wait_until
-
-
-class Git:
-    """Git with one key of the server and nothing else of this user."""
-
-    def __init__(self, variables: dict[str, Any], key: str) -> None:
-        self.url = variables["git_host_url"]
-        self.port = str(variables["git_ssh_port"])
-        self.ssh = [
-            *("ssh", "-F", "/dev/null", "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "BatchMode=yes"),
-            *("-o", f"UserKnownHostsFile={variables['git_dir']}/known_hosts", "-i", f"{variables['git_dir']}/{key}"),
-        ]
-        identity = {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        self.env = {**os.environ, **identity, "GIT_SSH_COMMAND": " ".join(self.ssh), "GIT_CONFIG_GLOBAL": "/dev/null"}
-
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return run("git", *arguments, env=self.env)
-
-    def head(self) -> str:
-        return self("ls-remote", self.url, "refs/heads/main").stdout.split()[0]
+from drystone_testing import ROOT, Git, Kubectl, Playbook, run, wait_until
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 import requests
+import yaml
 from testinfra.host import Host
+
+from drystone_testing import Kubectl, Playbook, wait_until
 
 MANIFESTS = (
     "application/vnd.oci.image.index.v1+json",
@@ -65,8 +68,8 @@ def test_it_is_published_on_the_loopback_address_only(host: Host, variables: dic
     assert published == [{"HostIp": "127.0.0.1", "HostPort": str(variables["registry_port"])}]
 
 
-def test_what_the_user_pushes_every_node_can_pull(host: Host, registry: str, variables: dict[str, Any]) -> None:
-    name, tag = "test/pushed", uuid.uuid4().hex[:8]
+def push_image(registry: str, name: str, tag: str) -> None:
+    """Push an image of one small file."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         entry = tarfile.TarInfo("pushed")
@@ -77,7 +80,7 @@ def test_what_the_user_pushes_every_node_can_pull(host: Host, registry: str, var
         {
             "architecture": "amd64",
             "os": "linux",
-            "config": {},
+            "config": {"Entrypoint": ["/pushed"], "User": "1001"},
             "rootfs": {"type": "layers", "diff_ids": [digest(layer)]},
         }
     ).encode()
@@ -102,10 +105,39 @@ def test_what_the_user_pushes_every_node_can_pull(host: Host, registry: str, var
     )
     assert put.status_code == 201, put.text
 
-    reference = f"drystone.local/{name}:{tag}"
-    for node in ("control-plane", "worker", "worker2"):
-        pulled = host.run(
-            f"docker exec {variables['cluster_name']}-{node}"
-            f" ctr --namespace k8s.io images pull --hosts-dir /etc/containerd/certs.d {reference}"
-        )
-        assert pulled.rc == 0, f"{node}: {pulled.stderr}"
+
+def test_what_the_user_pushes_every_node_can_pull(host: Host, registry: str, variables: dict[str, Any]) -> None:
+    name, tag = "test/pushed", uuid.uuid4().hex[:8]
+    push_image(registry, name, tag)
+    for reference in (f"drystone.local/{name}:{tag}", f"localhost:{variables['registry_port']}/{name}:{tag}"):
+        for node in ("control-plane", "worker", "worker2"):
+            pulled = host.run(
+                f"docker exec {variables['cluster_name']}-{node}"
+                f" ctr --namespace k8s.io images pull --hosts-dir /etc/containerd/certs.d {reference}"
+            )
+            assert pulled.rc == 0, f"{node}: {pulled.stderr}"
+
+
+def test_a_pod_runs_it_under_the_name_it_was_pushed_as(
+    kubectl: Kubectl, namespace: str, registry: str, variables: dict[str, Any]
+) -> None:
+    tag = uuid.uuid4().hex[:8]
+    push_image(registry, "test/run", tag)
+    reference = f"localhost:{variables['registry_port']}/test/run:{tag}"
+    kubectl("run", "pushed", f"--image={reference}", f"--namespace={namespace}", "--restart=Never")
+
+    def pulled() -> bool:
+        found = kubectl.items("events", f"--namespace={namespace}", "--field-selector=involvedObject.name=pushed")
+        return any(one["reason"] == "Pulled" and reference in one["message"] for one in found)
+
+    assert wait_until(pulled, timeout=60)
+
+
+def test_tools_are_told_of_it(kubectl: Kubectl, variables: dict[str, Any]) -> None:
+    done = Playbook("playbooks/deploy_platform.yml", {}, "--tags=registry")
+    assert done.code == 0, done.output
+    data = kubectl.json("get", "configmap", "local-registry-hosting", "--namespace=kube-public")["data"]
+    told = yaml.safe_load(data["localRegistryHosting.v1"])
+    assert told["host"] == f"localhost:{variables['registry_port']}"
+    again = Playbook("playbooks/deploy_platform.yml", {}, "--tags=registry")
+    assert "changed=0" in again.output, again.output
