@@ -118,10 +118,11 @@ def main(arguments: list[str]) -> int:
     # The first process of a container gets no signal that it has no handler for.
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: reloader.stop.set())
-    server = ThreadingHTTPServer(("", PORT), handler(metrics, reloader.unread))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    reloader.start()
-    reloader.stop.wait()
+    with ThreadingHTTPServer(("", PORT), handler(metrics, reloader.unread)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        reloader.start()
+        reloader.stop.wait()
+        server.shutdown()
     return 1 if died.is_set() else 0
 
 

@@ -60,24 +60,6 @@ def objects(name: str, image: str, host: str) -> list[dict[str, Any]]:
             "metadata": metadata,
             "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8000}]},
         },
-        # Policies deny by default; an app opens its own port to the ingress controller.
-        {
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "NetworkPolicy",
-            "metadata": metadata,
-            "spec": {
-                "podSelector": {"matchLabels": {"app": name}},
-                "policyTypes": ["Ingress"],
-                "ingress": [
-                    {
-                        "from": [
-                            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}},
-                        ],
-                        "ports": [{"port": 8000}],
-                    }
-                ],
-            },
-        },
         {
             "apiVersion": "networking.k8s.io/v1",
             "kind": "Ingress",
@@ -100,9 +82,7 @@ def web(kubectl: Kubectl, variables: dict[str, Any]) -> Iterator[str]:
         kubectl("rollout", "status", f"deployment/{name}", f"--namespace={NAMESPACE}", "--timeout=120s")
         yield name
     finally:
-        kubectl(
-            "delete", "deployment,service,ingress,networkpolicy", f"--selector=app={name}", f"--namespace={NAMESPACE}"
-        )
+        kubectl("delete", "deployment,service,ingress", f"--selector=app={name}", f"--namespace={NAMESPACE}")
 
 
 def ask(variables: dict[str, Any], host: str, path: str = "/app", scheme: str = "http") -> requests.Response:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import base64
 import http.client
+import json
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -521,3 +524,47 @@ def test_an_environment_only_upstream_reads_ends_it(
     with pytest.raises(SystemExit):
         command.parse(FLAGS)
     assert "ALERT_ON_RELOAD" in capsys.readouterr().err
+
+
+# The whole program
+
+
+@pytest.fixture
+def program(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Let main() run here: on the fake cluster, on any free port, and leaving this process as it was."""
+    monkeypatch.setattr(Api, "in_cluster", lambda count: Api(world.api.url, lambda: "token", count=count))
+    monkeypatch.setattr(command, "PORT", 0)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield world
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_it_works_until_it_is_told_to_end(program: World, capsys: pytest.CaptureFixture[str]) -> None:
+    program.api.put(workload("web", NAMED))
+    program.api.put(config(colour="red"))
+
+    def change() -> None:
+        wait_for(lambda: sum("watch=true" in request for request in program.api.requests) >= 2)
+        program.change(colour="blue")
+        wait_for(lambda: program.hash("web") is not None)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=change).start()
+    assert command.main(FLAGS) == 0
+    assert program.rollouts() == ["update Deployment web"]
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert lines[0]["msg"] == "Drystone's stand-in for Reloader follows dev"
+    assert {"level", "msg", "time"} == set(lines[-1])
+
+
+def test_it_ends_when_a_part_of_it_dies(
+    program: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def die(*_arguments: str) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(Reloader, "follow", die)
+    assert command.main(FLAGS) == 1
+    assert "RuntimeError: a mistake of ours" in capsys.readouterr().err
