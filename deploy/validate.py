@@ -31,15 +31,20 @@ class Unusable(Exception):
     """Something the check itself needs is missing."""
 
 
+def cache() -> Path:
+    """Give the directory in which Drystone keeps tools and manifests."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drystone"
+
+
 def find_tool(name: str, given: str | None) -> str:
     """Give the path of a tool: as given, else from PATH, else from Drystone's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drystone" / "bin"
-    found = shutil.which(given) if given else shutil.which(name) or shutil.which(name, path=str(cache))
+    folder = cache() / "bin"
+    found = shutil.which(given) if given else shutil.which(name) or shutil.which(name, path=str(folder))
     if not found:
         raise Unusable(
             f"{name} is not at {given}"
             if given
-            else f"{name} is neither on PATH nor in {cache}; `make up` puts it there, or pass --{name}"
+            else f"{name} is neither on PATH nor in {folder}; `make up` puts it there, or pass --{name}"
         )
     return found
 
@@ -191,7 +196,49 @@ def build(kustomize: str, folder: Path) -> tuple[str, str | None]:
     return done.stdout, None if done.returncode == 0 else done.stderr.strip()
 
 
-def copy_schemas(source: Path, target: Path, documents: list[dict[str, Any]]) -> None:
+def find_definition(folder: Path, group: str, version: str, kind: str) -> dict[str, Any] | None:
+    """Find the schema of a kind in the CustomResourceDefinitions that lie anywhere below a folder."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    for path in sorted(folder.rglob("*.yaml")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if not all(part in text for part in ("CustomResourceDefinition", f"kind: {kind}\n", f"group: {group}\n")):
+            continue
+        for document in yaml.load_all(text, Loader=loader):
+            spec = document.get("spec", {}) if isinstance(document, dict) else {}
+            if (spec.get("group"), spec.get("names", {}).get("kind")) == (group, kind):
+                for served in spec["versions"]:
+                    if served["name"] == version:
+                        return dict(served["schema"]["openAPIV3Schema"])
+    return None
+
+
+def is_foreign(group: str) -> bool:
+    """Tell whether a group of kinds is somebody else's than Kubernetes'."""
+    return "." in group and not group.endswith(".k8s.io")
+
+
+def mentioned(folder: Path, group: str) -> bool:
+    """Tell whether any CustomResourceDefinition below a folder is of a group."""
+    return any(f"group: {group}\n" in path.read_text("utf-8", "replace") for path in folder.rglob("*.yaml"))
+
+
+def strict(schema: Any) -> Any:
+    """Make what a CustomResourceDefinition says a schema that refuses fields it does not know."""
+    if isinstance(schema, list):
+        return [strict(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: strict(value) for key, value in schema.items()}
+    if schema.get("x-kubernetes-int-or-string"):
+        made["type"] = ["integer", "string"]
+    if schema.get("nullable") and isinstance(made.get("type"), str):
+        made["type"] = [made["type"], "null"]
+    if isinstance(schema.get("properties"), dict) and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        made.setdefault("additionalProperties", False)
+    return made
+
+
+def copy_schemas(source: Path, definitions: Path, target: Path, documents: list[dict[str, Any]]) -> None:
     """Lay out the schemas of the kinds in use so that each refers to the shared definitions by a path beside it.
 
     As published they refer to them by an absolute address, which only a web server could answer.
@@ -199,13 +246,25 @@ def copy_schemas(source: Path, target: Path, documents: list[dict[str, Any]]) ->
     shutil.copy(source / "_definitions.json", target)
     for document in documents:
         group, _, version = str(document.get("apiVersion", "")).rpartition("/")
-        parts = [str(document.get("kind", "")).lower(), group.split(".")[0], version]
-        name = "-".join(part for part in parts if part) + ".json"
-        if (source / name).is_file() and not (target / name).exists():
+        kind = str(document.get("kind", ""))
+        name = "-".join(part for part in (kind.lower(), group.split(".")[0], version) if part) + ".json"
+        if (target / name).exists():
+            continue
+        if (source / name).is_file():
             schema = json.loads((source / name).read_text(encoding="utf-8"))
             schema.pop("$id", None)
-            text = json.dumps(schema).replace('"/api/_definitions.json#', '"_definitions.json#')
-            (target / name).write_text(text, encoding="utf-8")
+        else:
+            found = find_definition(definitions, group, version, kind)
+            if found is None:
+                if is_foreign(group) and not mentioned(definitions, group):
+                    raise Unusable(
+                        f"there is no schema for {kind} of {group}/{version}: no CustomResourceDefinition of that group"
+                        f" lies below {definitions}; `make up` puts the platform's there, or pass --definitions"
+                    )
+                continue  # kubeconform says so
+            schema = strict(found)
+        text = json.dumps(schema).replace('"/api/_definitions.json#', '"_definitions.json#')
+        (target / name).write_text(text, encoding="utf-8")
 
 
 def reasons(message: str) -> list[str]:
@@ -214,13 +273,17 @@ def reasons(message: str) -> list[str]:
     return [reason for reason in found if not reason.endswith(": validation failed")] or [message]
 
 
-def check_schemas(kubeconform: str, schemas: Path, rendered: dict[str, list[dict[str, Any]]]) -> list[str]:
+def check_schemas(
+    kubeconform: str, schemas: Path, definitions: Path, rendered: dict[str, list[dict[str, Any]]]
+) -> list[str]:
     """Give what kubeconform has against the rendered objects, each under the folder it was rendered from."""
     with tempfile.TemporaryDirectory(prefix="drystone-validate-") as work:
         layout, manifests = Path(work, "schemas"), Path(work, "manifests")
         layout.mkdir()
         manifests.mkdir()
-        copy_schemas(schemas, layout, [document for documents in rendered.values() for document in documents])
+        copy_schemas(
+            schemas, definitions, layout, [document for documents in rendered.values() for document in documents]
+        )
         files = {}
         for number, (folder, documents) in enumerate(rendered.items()):
             file = manifests / f"{number}.json"
@@ -247,7 +310,7 @@ def check_schemas(kubeconform: str, schemas: Path, rendered: dict[str, list[dict
     return problems
 
 
-def validate(root: Path, kustomize: str, kubeconform: str, schemas: Path) -> tuple[list[str], int]:
+def validate(root: Path, kustomize: str, kubeconform: str, schemas: Path, definitions: Path) -> tuple[list[str], int]:
     """Check the tree: all that is wrong with it, and how many objects it renders to."""
     structure = Structure(root)
     problems = structure.check()
@@ -262,7 +325,7 @@ def validate(root: Path, kustomize: str, kubeconform: str, schemas: Path) -> tup
         rendered[name] = [document for document in yaml.safe_load_all(text) if document]
         problems += [f"{name}: {problem}" for problem in check_objects(folder.parent.name, rendered[name])]
     if rendered:
-        problems += check_schemas(kubeconform, schemas, rendered)
+        problems += check_schemas(kubeconform, schemas, definitions, rendered)
     return problems, sum(len(documents) for documents in rendered.values())
 
 
@@ -274,12 +337,16 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--kustomize", help="path of kustomize (default: from PATH or Drystone's cache)")
     parser.add_argument("--kubeconform", help="path of kubeconform (default: from PATH or Drystone's cache)")
+    parser.add_argument(
+        "--definitions", type=Path, help="folder with CustomResourceDefinitions (default: Drystone's cache)"
+    )
     parser.add_argument("--kubernetes-version", help="whose schemas to check against (default: the newest at hand)")
     options = parser.parse_args(arguments)
     try:
         schemas = find_schemas(options.kubernetes_version)
         tools = find_tool("kustomize", options.kustomize), find_tool("kubeconform", options.kubeconform)
-        problems, count = validate(options.root.resolve(), *tools, schemas)
+        definitions = options.definitions or cache() / "manifests"
+        problems, count = validate(options.root.resolve(), *tools, schemas, definitions)
     except Unusable as error:
         print(f"cannot validate {options.root}: {error}", file=sys.stderr)
         return 2

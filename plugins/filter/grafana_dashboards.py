@@ -60,7 +60,9 @@ EXAMPLES = r"""
     name: dashboards
     namespace: monitoring
     kubeconfig: ~/.kube/config
-    objects: "{{ lookup('ansible.builtin.file', 'dashboards.yml') | from_yaml | drystone.platform.grafana_dashboards('monitoring') }}"
+    objects: "{{ dashboards | drystone.platform.grafana_dashboards('monitoring') }}"
+  vars:
+    dashboards: "{{ lookup('ansible.builtin.file', 'dashboards.yml') | from_yaml }}"
 """
 
 RETURN = r"""

@@ -43,7 +43,7 @@ options:
     type: dict
     default: {}
   kube_version:
-    description: Version of Kubernetes to render for. A helm that was not built by its publisher has no sensible default.
+    description: Version of Kubernetes to render for. A helm not built by its publisher has no sensible default.
     type: str
     required: true
   api_versions:
@@ -147,7 +147,8 @@ def render(chart: str, options: dict[str, t.Any]) -> str:
             )
         except OSError as error:
             raise AnsibleError(
-                f"helm could not be started as {options['binary_path']}: {error.strerror}. The role artifacts provides it."
+                f"helm could not be started as {options['binary_path']}: {error.strerror}."
+                " The role artifacts provides it."
             ) from error
     if done.returncode:
         raise AnsibleError(f"helm template failed with status {done.returncode} on {chart}: {done.stderr.strip()}")

@@ -17,8 +17,10 @@ from ansible_collections.drystone.platform.plugins.module_utils._manifests impor
 Values = dict[str, t.Any]
 
 # Under these names charts take whatever Kubernetes or the program takes, also where they bring a default of their own.
-_FREE = re.compile(r"(?i:labels|annotations|affinity|resources|securitycontext|strategy)$|^(?:config|env|data|nodeSelector)$")
-_ALIKE = 0.6
+_FREE = re.compile(
+    r"(?i:labels|annotations|affinity|resources|securitycontext|strategy)$|^(?:config|env|data|nodeSelector)$"
+)
+_ALIKE = 0.8
 
 
 def unknown_keys(values: Values, defaults: Values) -> list[str]:
@@ -106,7 +108,7 @@ def chart_defaults(chart: str) -> Values:
             name, values = _packed(path)
         else:
             continue
-        subcharts.update({alias: values for alias in aliases.get(name, [name])})
+        subcharts.update(dict.fromkeys(aliases.get(name, [name]), values))
     return with_subcharts(_read(os.path.join(chart, "values.yaml")), subcharts)
 
 

@@ -217,7 +217,7 @@ def test_a_missing_tool_is_named_with_where_it_was_looked_for(monkeypatch: pytes
 
 def test_a_typo_that_the_schema_forbids_is_found(tree: Callable[..., Path], tools: tuple[str, str]) -> None:
     root = tree(**{"workloads/web/config.yaml": CONFIG.replace("data: {a", "dataa: {a")})
-    problems, count = validate.validate(root, *tools, validate.find_schemas(None))
+    problems, count = validate.validate(root, *tools, validate.find_schemas(None), root / "none")
     assert count == 1
     (problem,) = problems
     assert problem.startswith("environments/dev/web: ConfigMap web: '': ")
@@ -227,26 +227,100 @@ def test_a_typo_that_the_schema_forbids_is_found(tree: Callable[..., Path], tool
 def test_a_wrong_value_deep_inside_is_found(tree: Callable[..., Path], tools: tuple[str, str]) -> None:
     service = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: http}]}\n"
     root = tree(**{"workloads/web/config.yaml": service})
-    (problem,), _ = validate.validate(root, *tools, validate.find_schemas(None))
+    (problem,), _ = validate.validate(root, *tools, validate.find_schemas(None), root / "none")
     assert problem == "environments/dev/web: Service web: '/spec/ports/0/port': got string, want integer"
 
 
 def test_a_kind_without_a_schema_is_a_problem(tree: Callable[..., Path], tools: tuple[str, str]) -> None:
     root = tree(**{"workloads/web/config.yaml": CONFIG.replace("ConfigMap", "ConfigMop")})
-    (problem,), _ = validate.validate(root, *tools, validate.find_schemas(None))
+    (problem,), _ = validate.validate(root, *tools, validate.find_schemas(None), root / "none")
     assert "could not find schema for ConfigMop" in problem
+
+
+# A kind of somebody else's, with everything in which such a schema differs from an ordinary one.
+DEFINITION = """\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: gadgets.example.com}
+spec:
+  group: example.com
+  names:
+    kind: Gadget
+  versions:
+    - name: v1
+      schema:
+        openAPIV3Schema:
+          type: object
+          properties:
+            apiVersion: {type: string}
+            kind: {type: string}
+            metadata: {type: object}
+            spec:
+              type: object
+              properties:
+                port: {x-kubernetes-int-or-string: true}
+                colour: {type: string, nullable: true}
+                free: {type: object, x-kubernetes-preserve-unknown-fields: true, properties: {a: {type: string}}}
+"""
+
+
+def gadget(spec: str, kind: str = "Gadget") -> str:
+    return f"apiVersion: example.com/v1\nkind: {kind}\nmetadata: {{name: web}}\nspec: {spec}\n"
+
+
+@pytest.fixture
+def definitions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("definitions")
+    (folder / "below").mkdir()
+    (folder / "below/gadgets.yaml").write_text(DEFINITION)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        ("{port: 80, colour: null, free: {a: x, b: 1}}", None),
+        ("{port: http}", None),
+        ("{port: [80]}", "'/spec/port': got array, want integer or string"),
+        ("{prot: 80}", "'/spec': additional properties 'prot' not allowed"),
+    ],
+)
+def test_other_kinds_are_checked_against_their_definitions(
+    tree: Callable[..., Path], tools: tuple[str, str], definitions: Path, spec: str, problem: str | None
+) -> None:
+    root = tree(**{"workloads/web/config.yaml": gadget(spec)})
+    problems, _ = validate.validate(root, *tools, validate.find_schemas(None), definitions)
+    assert problems == ([f"environments/dev/web: Gadget web: {problem}"] if problem else [])
+
+
+def test_a_kind_that_its_group_does_not_have_is_a_problem(
+    tree: Callable[..., Path], tools: tuple[str, str], definitions: Path
+) -> None:
+    root = tree(**{"workloads/web/config.yaml": gadget("{}", kind="Gadgte")})
+    (problem,), _ = validate.validate(root, *tools, validate.find_schemas(None), definitions)
+    assert "could not find schema for Gadgte" in problem
+
+
+def test_a_group_of_which_nothing_is_known_cannot_be_judged(
+    tree: Callable[..., Path], tools: tuple[str, str], tmp_path: Path
+) -> None:
+    root = tree(**{"workloads/web/config.yaml": gadget("{}")})
+    with pytest.raises(validate.Unusable, match=r"no schema for Gadget of example.com/v1.*pass --definitions"):
+        validate.validate(root, *tools, validate.find_schemas(None), tmp_path / "none")
 
 
 def test_a_build_that_fails_is_reported_with_its_folder(tree: Callable[..., Path], tools: tuple[str, str]) -> None:
     overlay = OVERLAY + "patches: [{target: {kind: ConfigMap}, patch: '[{op: remove, path: /nowhere}]'}]\n"
     root = tree(**{"environments/dev/web/kustomization.yaml": overlay})
-    (problem,), count = validate.validate(root, *tools, validate.find_schemas(None))
+    (problem,), count = validate.validate(root, *tools, validate.find_schemas(None), root / "none")
     assert count == 0
     assert problem.startswith("environments/dev/web: kustomize cannot build it: ")
     assert "/nowhere" in problem
 
 
 def test_the_command_says_what_it_checked(tools: tuple[str, str]) -> None:
+    if not validate.mentioned(validate.cache() / "manifests", "monitoring.coreos.com"):
+        pytest.skip("needs the platform's CustomResourceDefinitions, which `make up` and `make test` provide")
     command = [sys.executable, str(DEPLOY / "validate.py"), "--kustomize", tools[0], "--kubeconform", tools[1]]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
