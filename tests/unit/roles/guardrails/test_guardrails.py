@@ -49,7 +49,7 @@ class Rendered:
     def __init__(self, folder: Path, variables: Object) -> None:
         folder.mkdir()
         env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-        command = [Path(sys.executable).with_name("ansible-playbook"), "--inventory=localhost,"]
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), "--inventory=localhost,"]
         given = {
             "out": str(folder),
             "ansible_python_interpreter": sys.executable,
@@ -58,7 +58,7 @@ class Rendered:
         }
         play = Path(__file__).with_name("render.yml")
         done = subprocess.run(
-            [*command, f"--extra-vars={json.dumps(given)}", play],
+            [*command, f"--extra-vars={json.dumps(given)}", str(play)],
             cwd=ROOT,
             env=env,
             capture_output=True,
