@@ -72,6 +72,42 @@ def test_redis_wants_its_password_and_cannot_make_secrets(kubectl: Kubectl) -> N
     assert kubectl.run("auth", "can-i", "create", "secrets", "--namespace=argocd", account).stdout.strip() == "no"
 
 
+def test_whoever_logs_in_may_do_nothing_by_default(kubectl: Kubectl) -> None:
+    rights = kubectl.json("get", "configmap", "argocd-rbac-cm", "--namespace=argocd")["data"]
+    assert rights["policy.default"] == ""
+    lines = [line.split(", ") for line in rights["policy.csv"].splitlines()]
+    assert {line[0] for line in lines} == {"p"}  # a role, and nobody who holds it
+    assert {line[3] for line in lines} == {"get"}
+
+
+def test_an_application_within_an_application_has_a_health(kubectl: Kubectl) -> None:
+    config = kubectl.json("get", "configmap", "argocd-cm", "--namespace=argocd")["data"]
+    assert "obj.status.health.status" in config["resource.customizations.health.argoproj.io_Application"]
+
+
+@pytest.mark.parametrize(
+    "service", ["argocd-metrics", "argocd-server-metrics", "argocd-repo-server", "argocd-applicationset-controller"]
+)
+def test_metrics_can_be_found_by_a_monitor(kubectl: Kubectl, service: str) -> None:
+    found = kubectl.json("get", "service", service, "--namespace=argocd")
+    assert found["metadata"]["labels"]["app.kubernetes.io/part-of"] == "argocd"
+    assert "metrics" in [one["name"] for one in found["spec"]["ports"]]
+
+
+def test_redis_and_the_repo_server_are_for_argo_cd_alone(kubectl: Kubectl) -> None:
+    def peers(name: str, port: int) -> set[str]:
+        spec = kubectl.json("get", "networkpolicy", f"{name}-network-policy", "--namespace=argocd")["spec"]
+        assert spec["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": name}
+        rules = [rule["from"] for rule in spec["ingress"] if any(one["port"] == port for one in rule["ports"])]
+        found = [peer for rule in rules for peer in rule]
+        assert [peer for peer in found if set(peer) != {"podSelector"}] == []
+        return {peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"] for peer in found}
+
+    parts = {"argocd-server", "argocd-application-controller"}
+    assert peers("argocd-redis", 6379) == parts | {"argocd-repo-server"}
+    assert peers("argocd-repo-server", 8081) == parts | {"argocd-applicationset-controller"}
+
+
 def test_the_default_project_allows_nothing(kubectl: Kubectl) -> None:
     spec = kubectl.json("get", "appproject", "default", "--namespace=argocd")["spec"]
     assert not spec.get("sourceRepos")
