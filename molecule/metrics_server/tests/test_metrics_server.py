@@ -30,7 +30,12 @@ def test_pods_have_figures(kubectl: Kubectl) -> None:
     assert all(item["containers"] for item in listed["items"])
 
 
-def test_kubelets_go_unchecked_because_their_certificates_are_self_signed(kubectl: Kubectl) -> None:
+def test_kubelets_are_checked_where_their_certificates_are_signed_and_only_there(
+    kubectl: Kubectl, variables: dict[str, Any]
+) -> None:
     pods = kubectl.items("pods", "--namespace=kube-system", "--selector=k8s-app=metrics-server")
     arguments = [word for pod in pods for one in pod["spec"]["containers"] for word in one.get("args", [])]
-    assert "--kubelet-insecure-tls" in arguments
+    assert ("--kubelet-insecure-tls" in arguments) != variables["verify_kubelets"]
+    assert (
+        any(word.startswith("--kubelet-certificate-authority=") for word in arguments) == variables["verify_kubelets"]
+    )
