@@ -35,8 +35,9 @@ def test_the_greeter_answers_with_the_greeting_of_the_secret(kubectl: Kubectl, h
     assert "# TYPE" in http.get(environment, "greeter", 8000, "/metrics").text
 
 
-def test_the_project_allows_the_environments_alone(kubectl: Kubectl, variables: dict[str, Any]) -> None:
-    spec = kubectl.json("get", "appproject", "workloads", "--namespace=argocd")["spec"]
+@pytest.mark.parametrize("project", ["workloads", "greeter"])
+def test_a_project_allows_the_environments_alone(kubectl: Kubectl, variables: dict[str, Any], project: str) -> None:
+    spec = kubectl.json("get", "appproject", project, "--namespace=argocd")["spec"]
     assert {one["namespace"] for one in spec["destinations"]} == set(ENVIRONMENTS)
     assert spec["sourceRepos"] == [variables["git_url"]]
     assert not spec.get("clusterResourceWhitelist")
@@ -44,10 +45,16 @@ def test_the_project_allows_the_environments_alone(kubectl: Kubectl, variables: 
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_the_namespaces_enforce_restricted_pods(kubectl: Kubectl, environment: str) -> None:
-    labels = kubectl.json("get", "namespace", environment)["metadata"]["labels"]
-    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
-    assert labels["drystone.dev/environment"] == environment
+def test_an_application_is_in_the_project_of_the_team_that_owns_it(kubectl: Kubectl, environment: str) -> None:
+    spec = kubectl.json("get", "application", f"greeter-{environment}", "--namespace=argocd")["spec"]
+    assert spec["project"] == "greeter"
+
+
+def test_a_team_may_see_and_sync_what_is_its_own_and_nothing_else(kubectl: Kubectl) -> None:
+    (role,) = kubectl.json("get", "appproject", "greeter", "--namespace=argocd")["spec"]["roles"]
+    assert role["groups"] == ["greeter"]
+    lines = [line.split(", ") for line in role["policies"]]
+    assert {(line[3], line[4]) for line in lines} == {("get", "greeter/*"), ("sync", "greeter/*")}
 
 
 def test_a_hand_edit_is_healed(kubectl: Kubectl) -> None:
