@@ -1,0 +1,97 @@
+"""What runs is restricted, and an account of the platform may do what is written here and nothing more that matters."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+
+import pytest
+
+from drystone_testing import Kubectl
+
+# What would hand over a namespace, an environment or the cluster; {own} is the account's own namespace.
+QUESTIONS = {
+    "own secrets": "get secrets --namespace={own}",
+    "secrets of an environment": "get secrets --namespace=dev",
+    "secrets of the system": "get secrets --namespace=kube-system",
+    "exec": "create pods --subresource=exec --namespace=dev",
+    "deploy": "create deployments.apps --namespace=dev",
+    "change": "update deployments.apps --namespace=dev",
+    "policies": "delete networkpolicies.networking.k8s.io --namespace=dev",
+    "quotas": "update resourcequotas --namespace=dev",
+    "namespaces": "delete namespaces",
+    "rights": "create clusterrolebindings.rbac.authorization.k8s.io",
+    "kubelets": "create nodes --subresource=proxy",
+}
+# Account -> the questions that are answered with yes. An account that is not here gets yes to none.
+TABLE: dict[str, set[str]] = {
+    # It brings whatever lies in Git; what may lie there is for projects and admission to say.
+    "argocd/argocd-application-controller": set(QUESTIONS),
+    "argocd/argocd-applicationset-controller": {"own secrets"},
+    "argocd/argocd-server": {"own secrets"},
+    "argo-rollouts/argo-rollouts": {"own secrets", "change"},
+    # Certificates of Ingresses are Secrets.
+    "ingress/traefik": {"secrets of an environment"},
+    # It writes configurations with what monitors refer to, in whatever namespace they lie.
+    "monitoring/*operator": {"own secrets", "secrets of an environment", "secrets of the system"},
+    "reloader/reloader": {"secrets of an environment", "change"},
+}
+UNRESTRICTED = {"kube-system", "node-exporter"}
+
+
+@pytest.fixture(scope="module")
+def accounts(kubectl: Kubectl) -> list[str]:
+    pods = kubectl.items("pods", "--all-namespaces")
+    pods = [pod for pod in pods if pod["metadata"]["namespace"] != "kube-system"]
+    return sorted({f"{pod['metadata']['namespace']}/{pod['spec']['serviceAccountName']}" for pod in pods})
+
+
+def test_every_account_may_do_what_the_table_says(kubectl: Kubectl, accounts: list[str]) -> None:
+    wrong = []
+    for account in accounts:
+        namespace, _slash, name = account.partition("/")
+        expected = next((rights for pattern, rights in TABLE.items() if fnmatch(account, pattern)), set())
+        for title, question in QUESTIONS.items():
+            words = question.format(own=namespace).split()
+            answer = kubectl.run("auth", "can-i", *words, f"--as=system:serviceaccount:{namespace}:{name}")
+            if (answer.stdout.strip() == "yes") != (title in expected):
+                wrong.append(f"{account}: {title}: {answer.stdout.strip() or answer.stderr.strip()}")
+    assert wrong == []
+
+
+def test_the_table_names_no_account_that_is_gone(accounts: list[str]) -> None:
+    assert [one for one in TABLE if not any(fnmatch(account, one) for account in accounts)] == []
+
+
+def test_default_accounts_have_no_rights(kubectl: Kubectl) -> None:
+    for one in kubectl.items("serviceaccounts", "--all-namespaces", "--field-selector=metadata.name=default"):
+        namespace = one["metadata"]["namespace"]
+        answer = kubectl.run("auth", "can-i", "list", "pods", f"--as=system:serviceaccount:{namespace}:default")
+        assert answer.stdout.strip() == "no", namespace
+
+
+def test_pods_that_never_ask_the_api_server_have_no_token(kubectl: Kubectl) -> None:
+    for namespace, name in (("git", "git-server"), ("dev", "greeter"), ("argocd", "argocd-redis")):
+        spec = kubectl.json("get", "deployment", name, f"--namespace={namespace}")["spec"]["template"]["spec"]
+        assert spec["automountServiceAccountToken"] is False
+
+
+def test_every_pod_passes_restricted(kubectl: Kubectl) -> None:
+    # The API server itself judges the pods that are there, when a namespace is about to get a level.
+    namespaces = {pod["metadata"]["namespace"] for pod in kubectl.items("pods", "--all-namespaces")} - UNRESTRICTED
+    assert {"argocd", "dev", "git"} <= namespaces
+    level = "pod-security.kubernetes.io/enforce"
+    told = {
+        name: kubectl.run(
+            "label",
+            "namespace",
+            name,
+            f"{level}=restricted",
+            f"{level}-version=latest",
+            "--overwrite",
+            "--dry-run=server",
+        )
+        for name in sorted(namespaces)
+    }
+    assert {name: done.stderr for name, done in told.items() if done.returncode or "violate" in done.stderr} == {}
+    checked = kubectl.run("label", "namespace", "kube-system", f"{level}=restricted", "--overwrite", "--dry-run=server")
+    assert "violate" in checked.stderr  # or the API server would not be asked at all
