@@ -25,7 +25,7 @@ extends_documentation_fragment:
   - drystone.platform._kube
 attributes:
   check_mode:
-    support: none
+    support: partial
     details: Skips the task in check mode and says so, as trying needs pods.
   diff_mode:
     support: none
