@@ -97,8 +97,8 @@ EXAMPLES = r"""
     files:
       - name: kind
         publisher: github
-        path: kubernetes-sigs/kind/releases/download/v0.33.0/kind-linux-amd64
-        checksums: kubernetes-sigs/kind/releases/download/v0.33.0/kind-linux-amd64.sha256sum
+        path: kubernetes-sigs/kind/releases/download/v0.30.0/kind-linux-amd64
+        checksums: kubernetes-sigs/kind/releases/download/v0.30.0/kind-linux-amd64.sha256sum
         dest: bin/kind
 
 - name: Have one file of an archive, by a recorded checksum
@@ -110,7 +110,7 @@ EXAMPLES = r"""
     files:
       - name: helm
         publisher: helm
-        path: helm-v3.21.4-linux-amd64.tar.gz
+        path: helm-v3.18.0-linux-amd64.tar.gz
         extract: linux-amd64/helm
         dest: bin/helm
 
@@ -125,9 +125,9 @@ EXAMPLES = r"""
         files:
           - name: metrics-server
             publisher: go
-            path: sigs.k8s.io/metrics-server/@v/v0.9.0.zip
+            path: sigs.k8s.io/metrics-server/@v/v0.8.0.zip
             go_module: true
-            extract: sigs.k8s.io/metrics-server@v0.9.0/manifests/
+            extract: sigs.k8s.io/metrics-server@v0.8.0/manifests/
             dest: manifests/metrics-server
       register: fetched
   rescue:
@@ -173,7 +173,7 @@ failures:
       type: str
   sample:
     - name: kind
-      url: https://github.com/kubernetes-sigs/kind/releases/download/v0.33.0/kind-linux-amd64
+      url: https://github.com/kubernetes-sigs/kind/releases/download/v0.30.0/kind-linux-amd64
       reason: missing
 msg:
   description: What was done, or what failed and what to do about it.
