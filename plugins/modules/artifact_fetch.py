@@ -125,9 +125,9 @@ EXAMPLES = r"""
         files:
           - name: metrics-server
             publisher: go
-            path: sigs.k8s.io/metrics-server/@v/v0.8.0.zip
+            path: sigs.k8s.io/metrics-server/@v/v0.7.0.zip
             go_module: true
-            extract: sigs.k8s.io/metrics-server@v0.8.0/manifests/
+            extract: sigs.k8s.io/metrics-server@v0.7.0/manifests/
             dest: manifests/metrics-server
       register: fetched
   rescue:
