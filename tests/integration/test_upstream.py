@@ -3,15 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The role artifacts takes everything from upstream, whose hosts all are one server here: with real docker and skopeo.
 
-Needs a registry image in the engine, which any run of the role leaves there. The tests build on each other in their
-order: each run starts from what the one before it left, as a user's does.
+Needs a registry image in the engine and the manifests, which any run of the role leaves there. The
+tests build on each other in their order: each run starts from what the one before it left, as a user's does.
 """
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import hashlib
 import json
 import os
 import re
@@ -62,6 +60,8 @@ IN_ENGINE = (
     f"drystone.local/node:v{VERSIONS['kubernetes']}",
     f"drystone.local/registry:v{VERSIONS['registry']}",
 )
+# Their sums are pinned: the real ones have to do.
+MANIFESTS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drystone/manifests"
 TINY = "drystone.local/test/tiny:upstream"
 
 
@@ -108,7 +108,7 @@ class Site:
         return self.root / "cache/drystone"
 
     def play(self, *arguments: str, **versions: str) -> Run:
-        hosts = ("docker", "kubernetes_images", "quay"), ("github", "go", "helm", "kubernetes")
+        hosts = ("docker", "kubernetes_images", "quay"), ("github", "helm", "kubernetes")
         bases = dict.fromkeys(hosts[0], self.upstream.host) | dict.fromkeys(hosts[1], self.upstream.url)
         settings: dict[str, t.Any] = {f"drystone_{name}_version": it for name, it in (VERSIONS | versions).items()}
         settings |= {"drystone_project_dir": str(self.root / "project"), "artifacts_upstream_bases": bases}
@@ -131,12 +131,16 @@ class Site:
     def publish_file(self, path: str, content: bytes, checksums: str) -> None:
         self.sums[path] = self.upstream.add_file(path, content, checksums)
 
-    def publish_go_module(self, module: str, version: str) -> str:
-        """Publish a Go module with a manifest; return its line of go.sum."""
-        name, content = f"{module}@v{version}/manifests/base/part.yaml", f"kind: {module}\n".encode()
-        self.upstream.files[f"/{module}/@v/v{version}.zip"] = self.upstream.zip({name: content})
-        total = hashlib.sha256(f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode()).digest()
-        return f"{module} v{version} h1:{base64.b64encode(total).decode()}\n"
+    def publish_manifests(self, owner: str, name: str, version: str) -> None:
+        """Publish the archive of a tag, as GitHub packs it."""
+        members = {
+            f"{name}-{version}/manifests/{path.relative_to(MANIFESTS / name)}": path.read_bytes()
+            for path in (MANIFESTS / name).rglob("*")
+            if path.is_file()
+        }
+        assert members, f"{MANIFESTS / name} is empty: run the role artifacts first"
+        archive = self.upstream.tar_gz({f"{name}-{version}/README.md": b"", **members})
+        self.upstream.add_file(f"{owner}/{name}/archive/refs/tags/v{version}.tar.gz", archive)
 
     def tag(self, name: str) -> str:
         repository, _colon, tag = name.partition(":")
@@ -168,9 +172,8 @@ def publish_files(site: Site) -> None:
     folder = f"{github['kubeconform']}/v{of['kubeconform']}"
     packed = site.upstream.tar_gz({"LICENSE": b"", "kubeconform": b"kubeconform"})
     site.publish_file(f"{folder}/kubeconform-linux-{arch}.tar.gz", packed, f"{folder}/CHECKSUMS")
-    lines = site.publish_go_module("github.com/argoproj/argo-cd/v3", of["argocd"])
-    lines += site.publish_go_module("sigs.k8s.io/metrics-server", of["metrics_server"])
-    (site.root / "project/bundle/go.sum").write_text(lines)
+    site.publish_manifests("argoproj", "argo-cd", of["argocd"])
+    site.publish_manifests("kubernetes-sigs", "metrics-server", of["metrics_server"])
 
 
 def publish_images(site: Site) -> None:
@@ -226,8 +229,8 @@ def test_everything_is_had_where_the_other_roles_look_for_it(site: Site) -> None
     for tool in ("kind", "kubectl", "helm", "kustomize", "kubeconform"):
         assert (site.cache / "bin" / tool).read_text() == tool
         assert os.access(site.cache / "bin" / tool, os.X_OK)
-    assert (site.cache / "manifests/argo-cd/base/part.yaml").read_text() == "kind: github.com/argoproj/argo-cd/v3\n"
-    assert (site.cache / "manifests/metrics-server/base/part.yaml").exists()
+    for part in ("argo-cd", "metrics-server"):
+        assert command("diff", "--recursive", str(MANIFESTS / part), str(site.cache / "manifests" / part)) == ""
     assert {name: site.tag(name) for name in PUBLISHED.values()}.keys() == set(PUBLISHED.values())
     for part in ("argocd", "metrics-server", "redis"):
         assert site.tag(PUBLISHED[part]) == site.digests[part]

@@ -15,7 +15,6 @@ import json
 import tarfile
 import threading
 import typing as t
-import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -84,14 +83,6 @@ class FakeUpstream:
                 entry = tarfile.TarInfo(name)
                 entry.size = len(content)
                 archive.addfile(entry, io.BytesIO(content))
-        return packed.getvalue()
-
-    @staticmethod
-    def zip(members: dict[str, bytes]) -> bytes:
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as archive:
-            for name, content in members.items():
-                archive.writestr(name, content)
         return packed.getvalue()
 
     def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
