@@ -20,18 +20,13 @@ import shutil
 import tarfile
 import time
 import typing as t
-import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ansible_collections.drystone.platform.plugins.module_utils._artifact_download import Failure, download, read_text
 from ansible_collections.drystone.platform.plugins.module_utils._artifact_lock import Lock
-from ansible_collections.drystone.platform.plugins.module_utils._artifact_unpack import (
-    content_hash,
-    go_hash,
-    take_out,
-)
+from ansible_collections.drystone.platform.plugins.module_utils._artifact_unpack import content_sum, take_out
 from ansible_collections.drystone.platform.plugins.module_utils._errors import FetchFailed, InvalidInput
 
 AT_A_TIME = 4
@@ -42,7 +37,8 @@ class Wanted:
     """One file or folder to have.
 
     The path is that at the publisher, below base. With C(extract) it is an archive of which only that is kept; one
-    slash at its end makes it a folder. C(setting) is what the user would change.
+    slash at its end makes it a folder. C(tree_sum) is the sum of that folder, where it is the one that counts.
+    C(setting) is what the user would change.
     """
 
     name: str
@@ -50,8 +46,8 @@ class Wanted:
     path: str
     dest: str
     checksums: str = ""
-    go_module: bool = False
     extract: str = ""
+    tree_sum: str = ""
     setting: str = ""
 
     @property
@@ -103,13 +99,11 @@ class Fetcher:
     def __init__(
         self,
         lock: Lock | None,
-        go_sum: str | None,
         *,
         timeout: float = 30,
         sleep: t.Callable[[float], None] = time.sleep,
     ) -> None:
         self.lock = lock
-        self.go_sum = go_sum
         self.timeout = timeout
         self.sleep = sleep
 
@@ -118,11 +112,11 @@ class Fetcher:
         outcome = Outcome()
         missing = []
         for wanted in files:
-            locked = self.lock.file(wanted.path) if self.lock and not wanted.go_module else ""
-            if not (locked or wanted.go_module):
+            recorded = wanted.tree_sum or (self.lock.file(wanted.path) if self.lock else "")
+            if not recorded:
                 outcome.unlocked.append(wanted.name)
             record = _read_record(wanted)
-            if not _is_current(wanted, record, locked):
+            if not _is_current(wanted, record, recorded):
                 missing.append(wanted)
                 outcome.fetched.append(wanted.name)
                 outcome.before[wanted.name] = str(record.get("path", "")) or _what_is_at(wanted.dest)
@@ -150,34 +144,26 @@ class Fetcher:
         expected = self._expected(wanted)
         archive = os.path.join(wanted.partial, "download")
         seen = download(wanted.name, wanted.url, archive, wanted.setting, timeout=self.timeout, sleep=self.sleep)
-        if wanted.go_module:
-            seen = _go_hash(wanted, archive)
-        if seen != expected.value:
-            raise Failure(
-                wanted.name,
-                wanted.url,
-                "checksum",
-                f"its checksum is {seen}, but {expected.value} is expected according to {expected.source}. It was"
-                " thrown away and nothing was changed. If it happens again, the file was altered on its way or where it"
-                " is published: find out which before you use it.",
-                expected=expected.value,
-                seen=seen,
-            )
+        if not wanted.tree_sum:
+            _check(wanted, seen, expected)
         content = archive
         if wanted.extract:
             content = os.path.join(wanted.partial, "content")
             _extract(wanted, archive, content)
+        if wanted.tree_sum:
+            seen = content_sum(content)
+            _check(wanted, seen, expected)
         _put(wanted, content)
-        kept = {"path": wanted.path, "checksum": seen, "content": content_hash(wanted.dest)}
+        kept = {"path": wanted.path, "checksum": seen, "content": content_sum(wanted.dest)}
         with open(os.path.join(wanted.partial, "record"), "w", encoding="utf-8") as file:
             json.dump(kept, file)
         os.replace(file.name, wanted.record)
 
     def _expected(self, wanted: Wanted) -> Expected:
-        """Look up the checksum: go.sum and the lock are ours, else the publisher's own file has to do."""
-        if wanted.go_module:
-            module, _at, version = wanted.path.removesuffix(".zip").partition("/@v/")
-            return Expected(_go_sum(self.go_sum, module, version), str(self.go_sum))
+        """Look up the checksum: tree_sum and the lock are ours, else the publisher's own file has to do."""
+        if wanted.tree_sum:
+            # The archive is packed on demand: its own checksum is nobody's promise.
+            return Expected(wanted.tree_sum, f"tree_sum, which belongs to one {wanted.setting or 'version'} alone")
         if self.lock:
             return Expected(self.lock.file(wanted.path), f"the lock {self.lock.path}")
         if not wanted.checksums:
@@ -205,10 +191,10 @@ def _read_record(wanted: Wanted) -> dict[str, t.Any]:
     return record if isinstance(record, dict) else {}
 
 
-def _is_current(wanted: Wanted, record: t.Mapping[str, t.Any], locked: str) -> bool:
-    if record.get("path") != wanted.path or (locked and record.get("checksum") != locked):
+def _is_current(wanted: Wanted, record: t.Mapping[str, t.Any], recorded: str) -> bool:
+    if record.get("path") != wanted.path or (recorded and record.get("checksum") != recorded):
         return False
-    return bool(record.get("content")) and record["content"] == content_hash(wanted.dest)
+    return bool(record.get("content")) and record["content"] == content_sum(wanted.dest)
 
 
 def _what_is_at(path: str) -> str:
@@ -234,27 +220,24 @@ def _listed(wanted: Wanted, url: str, text: str) -> str:
     return found[0].lower()
 
 
-def _go_sum(path: str | None, module: str, version: str) -> str:
-    if path:
-        with open(path, encoding="utf-8") as file:
-            for line in file:
-                words = line.split()
-                if words[:2] == [module, version] and len(words) == 3:
-                    return words[2]
-    raise InvalidInput(f"Looking up {module} {version} in {path}: it is not there. Update it with `go mod tidy`.")
-
-
-def _go_hash(wanted: Wanted, archive: str) -> str:
-    try:
-        return go_hash(archive)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise Failure(wanted.name, wanted.url, "archive", f"what came is no Go module's archive: {error}.") from error
+def _check(wanted: Wanted, seen: str, expected: Expected) -> None:
+    if seen != expected.value:
+        raise Failure(
+            wanted.name,
+            wanted.url,
+            "checksum",
+            f"its checksum is {seen}, but {expected.value} is expected according to {expected.source}. It was thrown"
+            " away and nothing was changed. If it happens again, the file was altered on its way or where it is"
+            " published: find out which before you use it.",
+            expected=expected.value,
+            seen=seen,
+        )
 
 
 def _extract(wanted: Wanted, archive: str, content: str) -> None:
     try:
         taken = take_out(archive, wanted.extract, content)
-    except (ValueError, EOFError, OSError, tarfile.TarError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, EOFError, OSError, tarfile.TarError, zlib.error) as error:
         raise Failure(wanted.name, wanted.url, "archive", f"it cannot be unpacked: {error}.") from error
     if not taken:
         raise Failure(

@@ -17,6 +17,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import typing as t
@@ -33,11 +34,13 @@ ENGINE_TIMEOUT = 60.0
 _NOT_IN_AN_IMAGE = ("tests", "__pycache__")
 # What the tools say, and what it means; the first that fits.
 _MEANINGS = (
-    ("missing", ("manifest unknown", "name unknown", "not found", "no such manifest")),
+    ("missing", ("manifest unknown", "name unknown", "not found", "no such manifest", "statuscode: 404")),
     ("checksum", ("does not match", "digest mismatch", "failed digest", "would change")),
     ("refused", ("unauthorized", "denied", "forbidden", "toomanyrequests")),
     ("unreachable", ("refused", "no such host", "timeout", "unreachable", "reset by peer", "deadline exceeded")),
 )
+# skopeo's own way to say it
+_LOGGED = re.compile(r'time="\S+" level=fatal msg="(.*)"$')
 _ADVICE = {
     "missing": "No such version is published there: check {setting}artifacts_upstream_bases.",
     "checksum": "What is published there is not what was recorded. It was not used and nothing was changed.",
@@ -227,13 +230,14 @@ class Images:
         done = self._run(command, COPY_TIMEOUT)
         if done.rc == 0:
             return done
-        said = done.reason.lower()
+        reason = _LOGGED.sub(r"\1", done.reason)[-600:]
+        said = reason.lower()
         meaning = next((name for name, words in _MEANINGS if any(word in said for word in words)), "failed")
         if done.rc == NOT_FOUND or ("build" in command and "manifest" not in said):
             meaning = "failed"  # whatever a build step prints says nothing of the publisher
         advice = _ADVICE[meaning].format(setting=f"{image.setting} and " if image.setting else "")
         what = " ".join(command[:2])
-        raise Failure(image.name, reference, meaning, f"{what} said: {done.reason[-600:]} -- {advice}")
+        raise Failure(image.name, reference, meaning, f"{what} said: {reason} -- {advice}")
 
 
 def _is_local(reference: str) -> bool:

@@ -114,4 +114,4 @@ def _why(silent: t.Sequence[Answer]) -> str:
     hosts: dict[str, list[str]] = {}
     for answer in silent:
         hosts.setdefault(answer.error, []).append(urllib.parse.urlsplit(answer.url).netloc)
-    return "; ".join(f"{', '.join(names)} {error}" for error, names in hosts.items())
+    return "; ".join(f"{', '.join(dict.fromkeys(names))} {error}" for error, names in hosts.items())

@@ -13,84 +13,52 @@ import hashlib
 import os
 import shutil
 import tarfile
-import typing as t
-import zipfile
-from functools import partial
 
 _CHUNK = 1 << 20
 
 
-def sha256_of_stream(stream: t.IO[bytes]) -> str:
-    """SHA-256 of what is left in the stream, in hex."""
+def sha256_of(path: str) -> str:
+    """SHA-256 of a file, in hex."""
     digest = hashlib.sha256()
-    while chunk := stream.read(_CHUNK):
-        digest.update(chunk)
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
     return digest.hexdigest()
 
 
-def sha256_of(path: str) -> str:
-    """SHA-256 of a file, in hex."""
-    with open(path, "rb") as file:
-        return sha256_of_stream(file)
+def content_sum(path: str) -> str:
+    """SHA-256 of a file, in hex, or the sum of a folder. Empty where nothing is.
 
-
-def _lines(hashes: t.Iterable[tuple[str, str]]) -> bytes:
-    return "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(hashes)).encode()
-
-
-def content_hash(path: str) -> str:
-    """SHA-256 of a file, or of a folder's files by name and content. Empty where nothing is."""
+    That of a folder is the h1 of Go's dirhash over its files by their path in it: how it was packed does not matter.
+    """
     if os.path.isfile(path):
         return sha256_of(path)
     if not os.path.isdir(path):
         return ""
     files = [os.path.join(folder, name) for folder, _folders, names in os.walk(path) for name in names]
-    return hashlib.sha256(_lines((os.path.relpath(file, path), sha256_of(file)) for file in files)).hexdigest()
-
-
-def go_hash(archive: str) -> str:
-    """Hash of a Go module's archive as go.sum has it, which does not depend on how it was packed."""
-    with zipfile.ZipFile(archive) as module:
-        hashes = []
-        for name in module.namelist():
-            with module.open(name) as file:
-                hashes.append((name, sha256_of_stream(file)))
-    return "h1:" + base64.b64encode(hashlib.sha256(_lines(hashes)).digest()).decode()
-
-
-def _members(archive: str) -> t.Iterator[tuple[str, t.Callable[[], t.IO[bytes] | None]]]:
-    """Give the regular files of an archive, by name, and how to read them."""
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as packed:
-            for entry in packed.infolist():
-                if not entry.is_dir():
-                    yield entry.filename, partial(packed.open, entry)
-    else:
-        with tarfile.open(archive) as packed_tar:
-            for member in packed_tar:
-                if member.isfile():
-                    yield member.name, partial(packed_tar.extractfile, member)
+    named = sorted((os.path.relpath(file, path), file) for file in files)
+    lines = "".join(f"{sha256_of(file)}  {name}\n" for name, file in named)
+    return "h1:" + base64.b64encode(hashlib.sha256(lines.encode()).digest()).decode()
 
 
 def take_out(archive: str, wanted: str, target: str) -> int:
-    """Take one file, or with a slash at its end one folder, out of an archive; return how many files that were.
+    """Take one file, or with a slash at its end one folder, out of a tar archive; return how many files that were.
 
     Only regular files are written, and none outside the target: a name that would lead there is an error.
     """
     taken = 0
     folder = wanted.endswith("/")
-    for name, read in _members(archive):
-        if not (name.startswith(wanted) if folder else name == wanted):
-            continue
-        inside = name[len(wanted) :] if folder else ""
-        if ".." in inside.split("/") or inside.startswith("/"):
-            raise ValueError(f"its entry {name} leads outside of it")
-        path = os.path.join(target, inside) if folder else target
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        stream = read()
-        if stream is None:
-            continue
-        with stream, open(path, "wb") as file:
-            shutil.copyfileobj(stream, file, _CHUNK)
-        taken += 1
+    with tarfile.open(archive) as packed:
+        for member in packed:
+            stream = packed.extractfile(member) if member.isfile() else None
+            if stream is None or not (member.name.startswith(wanted) if folder else member.name == wanted):
+                continue
+            inside = member.name[len(wanted) :] if folder else ""
+            if ".." in inside.split("/") or inside.startswith("/"):
+                raise ValueError(f"its entry {member.name} leads outside of it")
+            path = os.path.join(target, inside) if folder else target
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with stream, open(path, "wb") as file:
+                shutil.copyfileobj(stream, file, _CHUNK)
+            taken += 1
     return taken

@@ -35,7 +35,7 @@ def duration(seconds: float) -> str:
 class Progress:
     """Follows one build.
 
-    A step ends when the next one starts: with several at a time that is their share of the whole, which is what adds up.
+    A step ends when the next one starts: with several at a time that is their share of the whole, which adds up.
     """
 
     def __init__(self, steps: list[str], learned: dict[str, float], clock: t.Callable[[], float]) -> None:

@@ -84,7 +84,7 @@ class World:
             if same and source.namespace in ("", want.namespace):
                 # Objects without a namespace are of a cluster-wide kind, for which a namespace means nothing.
                 spaces = {"", want.namespace}
-                found = [o for (space, _), o in source.objects.items() if not want.namespace or space in spaces]
+                found = [o for (space, _name), o in source.objects.items() if not want.namespace or space in spaces]
                 return found, source.problem
         raise KeyError(want)
 

@@ -71,5 +71,5 @@ def _check_functions(node: Mapping[str, t.Any], text: str) -> None:
 
 
 def _one_line(value: t.Any) -> str:
-    text = "null" if value is None else " ".join(str(value).split())
+    text = "null" if value is None else " ".join(str(value).split()) or "''"
     return text if len(text) <= 200 else text[:197] + "..."

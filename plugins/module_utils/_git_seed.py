@@ -83,7 +83,8 @@ def _decide(git: Git, head: str | None, tree: str, prefix: str) -> Outcome:
     outcome = Outcome("unchanged", "", revision=head, before=head, own=own[0] if own else None, ahead=ahead)
     if there == tree:
         outcome.msg = f"{where} has the content of this checkout at {head[:12]}."
-    elif own and own[0] == head:
+    elif own and own[1] == there:
+        # Whatever was committed since left the content as it was brought, so nothing of anybody's is overwritten.
         outcome.action = "pushed"
         outcome.paths = git.changed_paths(there, tree, prefix)
         outcome.msg = f"{where} gets {len(outcome.paths)} changed files on top of {head[:12]}."

@@ -11,8 +11,9 @@ module: artifact_fetch
 short_description: Have pinned files from their publishers, checked before they are put in place
 version_added: 1.0.0
 description:
-  - Downloads files side by side, checks each against the lock, C(go.sum) or the publisher's own list of checksums, and
-    only then puts it in its place in one step. What fails the check is thrown away and what was there stays.
+  - Downloads files side by side, checks each against its O(files[].tree_sum), the lock or the publisher's own list of
+    checksums, and only then puts it in its place in one step. What fails the check is thrown away and what was there
+    stays.
   - A record beside each file tells a later run what it was made from. A file that was altered since is fetched again.
   - Proxies are taken from the environment.
 author:
@@ -62,14 +63,18 @@ options:
         description: Path of the publisher's list of SHA-256, used where there is no lock.
         type: str
         default: ""
-      go_module:
-        description: Whether it is a Go module's archive, checked against O(go_sum) whether there is a lock or not.
-        type: bool
-        default: false
       extract:
         description:
-          - The file to take out of the archive that is downloaded. With a slash at its end, the folder.
+          - The file to take out of the tar archive that is downloaded. With a slash at its end, the folder.
           - Without it, the download itself is kept.
+        type: str
+        default: ""
+      tree_sum:
+        description:
+          - Checksum of the folder that O(files[].extract) names, for archives that are packed on demand, never twice
+            the same. It takes the place of one of the archive, whether there is a lock or not.
+          - It is C(h1:) and the Base64 of the SHA-256 of one line for each file, in order of the paths, with its
+            SHA-256, two blanks and its path in the folder. Go's C(dirhash) makes the same.
         type: str
         default: ""
       setting:
@@ -78,9 +83,6 @@ options:
         default: ""
   lock:
     description: File with the recorded checksums. Where it does not exist, the publishers' own lists are used.
-    type: path
-  go_sum:
-    description: File with the checksums of Go modules.
     type: path
   timeout:
     description: How long a server may stay silent, in seconds.
@@ -97,8 +99,8 @@ EXAMPLES = r"""
     files:
       - name: kind
         publisher: github
-        path: kubernetes-sigs/kind/releases/download/v0.33.0/kind-linux-amd64
-        checksums: kubernetes-sigs/kind/releases/download/v0.33.0/kind-linux-amd64.sha256sum
+        path: kubernetes-sigs/kind/releases/download/v0.30.0/kind-linux-amd64
+        checksums: kubernetes-sigs/kind/releases/download/v0.30.0/kind-linux-amd64.sha256sum
         dest: bin/kind
 
 - name: Have one file of an archive, by a recorded checksum
@@ -110,24 +112,23 @@ EXAMPLES = r"""
     files:
       - name: helm
         publisher: helm
-        path: helm-v3.21.4-linux-amd64.tar.gz
+        path: helm-v3.18.0-linux-amd64.tar.gz
         extract: linux-amd64/helm
         dest: bin/helm
 
-- name: Have a folder of a Go module, and say which file is in the way
+- name: Have a folder of a repository at a tag, and say which file is in the way
   block:
     - name: Have the manifests
       drystone.platform.artifact_fetch:
         directory: ~/.cache/drystone
         bases:
-          go: https://proxy.golang.org
-        go_sum: ./bundle/go.sum
+          github: https://github.com
         files:
           - name: metrics-server
-            publisher: go
-            path: sigs.k8s.io/metrics-server/@v/v0.9.0.zip
-            go_module: true
-            extract: sigs.k8s.io/metrics-server@v0.9.0/manifests/
+            publisher: github
+            path: kubernetes-sigs/metrics-server/archive/refs/tags/v0.7.0.tar.gz
+            extract: metrics-server-0.7.0/manifests/
+            tree_sum: h1:Izz/Z/IjCPoJzZjI97jvYpQEG7+GpnCdQJOn7rEu46A=
             dest: manifests/metrics-server
       register: fetched
   rescue:
@@ -173,7 +174,7 @@ failures:
       type: str
   sample:
     - name: kind
-      url: https://github.com/kubernetes-sigs/kind/releases/download/v0.33.0/kind-linux-amd64
+      url: https://github.com/kubernetes-sigs/kind/releases/download/v0.30.0/kind-linux-amd64
       reason: missing
 msg:
   description: What was done, or what failed and what to do about it.
@@ -207,13 +208,12 @@ def main() -> None:
                     "path": {"type": "str", "required": True},
                     "dest": {"type": "str", "required": True},
                     "checksums": {"type": "str", "default": ""},
-                    "go_module": {"type": "bool", "default": False},
                     "extract": {"type": "str", "default": ""},
+                    "tree_sum": {"type": "str", "default": ""},
                     "setting": {"type": "str", "default": ""},
                 },
             },
             "lock": {"type": "path"},
-            "go_sum": {"type": "path"},
             "timeout": {"type": "float", "default": 30.0},
         },
         supports_check_mode=True,
@@ -228,7 +228,7 @@ def main() -> None:
             )
             for file in params["files"]
         ]
-        fetcher = Fetcher(read_lock(params["lock"]), params["go_sum"], timeout=params["timeout"])
+        fetcher = Fetcher(read_lock(params["lock"]), timeout=params["timeout"])
         outcome = fetcher.fetch(files, check=module.check_mode)
     except DrystoneError as error:
         module.fail_json(msg=error.msg, **error.facts)

@@ -86,35 +86,35 @@ EXAMPLES = r"""
 - name: Have the node image in the engine
   drystone.platform.artifact_images:
     storage: ~/.cache/drystone/registry
-    registry_image: drystone.local/registry:v3.1.2
+    registry_image: drystone.local/registry:v3.0.0
     bases:
       docker: docker.io
     images:
       - name: node
         publisher: docker
-        path: kindest/node:v1.36.1
-        target: drystone.local/node:v1.36.3
+        path: kindest/node:v1.34.0
+        target: drystone.local/node:v1.34.0
         engine: true
 
 - name: Copy an image into the registry's storage, by a recorded digest
   drystone.platform.artifact_images:
     storage: ~/.cache/drystone/registry
-    registry_image: drystone.local/registry:v3.1.2
+    registry_image: drystone.local/registry:v3.0.0
     bases:
       quay: quay.io
     lock: ./artifacts.lock.yml
     images:
       - name: argocd
         publisher: quay
-        path: argoproj/argocd:v3.5.7
-        target: argocd:v3.5.7
+        path: argoproj/argocd:v3.2.0
+        target: argocd:v3.2.0
 
 - name: Build one, and say which image is in the way if that fails
   block:
     - name: Have the greeter
       drystone.platform.artifact_images:
         storage: ~/.cache/drystone/registry
-        registry_image: drystone.local/registry:v3.1.2
+        registry_image: drystone.local/registry:v3.0.0
         bases:
           docker: docker.io
         images:
@@ -160,7 +160,7 @@ failures:
       type: str
   sample:
     - name: argocd
-      url: quay.io/argoproj/argocd:v3.5.7
+      url: quay.io/argoproj/argocd:v3.2.0
       reason: missing
 msg:
   description: What was done, or what failed and what to do about it.

@@ -66,7 +66,7 @@ EXAMPLES = r"""
     directory: ./bundle
     cache: ~/.cache/drystone
     pins:
-      KUBERNETES_VERSION: 1.36.3
+      KUBERNETES_VERSION: 1.34.0
     endpoints:
       - https://github.com/kubernetes-sigs/kind
       - https://quay.io/v2/

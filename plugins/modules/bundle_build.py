@@ -54,7 +54,7 @@ EXAMPLES = r"""
     directory: "{{ drystone_project_dir }}/bundle"
     cache: "{{ drystone_cache_dir }}"
     pins:
-      KUBERNETES_VERSION: 1.36.3
+      KUBERNETES_VERSION: "{{ drystone_kubernetes_version }}"
 
 - name: Build one thing at a time, on a host that does other work
   drystone.platform.bundle_build:
@@ -62,7 +62,7 @@ EXAMPLES = r"""
     cache: "{{ drystone_cache_dir }}"
     jobs: 1
     pins:
-      KUBERNETES_VERSION: 1.36.3
+      KUBERNETES_VERSION: "{{ drystone_kubernetes_version }}"
 
 - name: Say what is left when the build fails, and stop
   block:
@@ -71,7 +71,7 @@ EXAMPLES = r"""
         directory: "{{ drystone_project_dir }}/bundle"
         cache: "{{ drystone_cache_dir }}"
         pins:
-          KUBERNETES_VERSION: 1.36.3
+          KUBERNETES_VERSION: "{{ drystone_kubernetes_version }}"
   rescue:
     - name: Stop
       ansible.builtin.fail:

@@ -13,8 +13,8 @@ author:
 description:
   - Commits the content of a directory under a prefix of a Git repository and pushes it, as a fast-forward only.
   - An empty repository gets its first commit, or its old history back from O(bundle).
-  - A repository whose newest commit was made by this module gets a commit on top of it when the content has changed.
-  - A repository in which somebody else has committed since is left alone, and both commits are named.
+  - A repository whose content is still what this module brought last gets a commit on top when the source has changed.
+  - A repository whose content somebody else has changed since is left alone, and both commits are named.
   - The same content makes no new commit.
 extends_documentation_fragment:
   - drystone.platform._attributes

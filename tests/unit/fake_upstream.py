@@ -15,7 +15,6 @@ import json
 import tarfile
 import threading
 import typing as t
-import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -86,14 +85,6 @@ class FakeUpstream:
                 archive.addfile(entry, io.BytesIO(content))
         return packed.getvalue()
 
-    @staticmethod
-    def zip(members: dict[str, bytes]) -> bytes:
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as archive:
-            for name, content in members.items():
-                archive.writestr(name, content)
-        return packed.getvalue()
-
     def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
         upstream = self
 
@@ -115,7 +106,7 @@ class FakeUpstream:
                 if fault == "once" and upstream.asked[self.path] == 1:
                     fault = 503
                 if isinstance(fault, int) or content is None:
-                    self.send_error(fault if isinstance(fault, int) else 404)
+                    self._refuse(fault if isinstance(fault, int) else 404)
                     return
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(content)))
@@ -127,6 +118,18 @@ class FakeUpstream:
                     self.wfile.write(content[: len(content) // 2] if fault == "cut" else content)
                 if fault == "cut":
                     self.close_connection = True
+
+            def _refuse(self, status: int) -> None:
+                if status != 404 or not self.path.startswith("/v2/"):
+                    self.send_error(status)
+                    return
+                said = json.dumps({"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}).encode()
+                self.send_response(404)
+                self.send_header("Content-Length", str(len(said)))
+                self.send_header("Content-Type", "application/json")
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(said)
 
             def log_message(self, format: str, *args: t.Any) -> None:  # noqa: A002  # http.server's name for it
                 """Stay quiet."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from testinfra.host import Host
+
+from drystone_testing import ROOT
 
 VERSION_COMMANDS = {
     "helm": "version --short",
@@ -31,7 +37,11 @@ def test_the_engine_holds_the_node_image(host: Host, variables: dict[str, Any]) 
     assert version.strip() == f"v{variables['kubernetes_version']}"
 
 
-@pytest.mark.parametrize("part", ["argocd", "metrics-server"])
-def test_upstream_s_manifests_are_there(host: Host, variables: dict[str, Any], part: str) -> None:
-    found = host.check_output(f"find {variables['manifests_dir']} -path '*{part}*' -name '*.yaml' -size +0")
-    assert found.splitlines()
+@pytest.mark.parametrize("part", ["argo-cd", "metrics-server"])
+def test_upstream_s_manifests_are_the_same_bytes_wherever_they_came_from(variables: dict[str, Any], part: str) -> None:
+    files = yaml.safe_load((ROOT / "roles/artifacts/vars/main.yml").read_text())["__artifacts_upstream_files"]
+    [pinned] = [file["tree_sum"] for file in files if file["name"] == part]
+    folder = Path(variables["manifests_dir"]) / part
+    found = sorted((str(path.relative_to(folder)), path) for path in folder.rglob("*") if path.is_file())
+    lines = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {name}\n" for name, path in found)
+    assert f"h1:{base64.b64encode(hashlib.sha256(lines.encode()).digest()).decode()}" == pinned

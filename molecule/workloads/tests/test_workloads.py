@@ -30,8 +30,9 @@ def test_the_greeter_answers_with_the_greeting_of_the_secret(kubectl: Kubectl, h
     greeting = base64.b64decode(data["greeting"]).decode()
     assert http.get(environment, "greeter", 8000, "/healthz").status_code == 200
     assert http.get(environment, "greeter", 8000, "/readyz").status_code == 200
+    assert http.get(environment, "greeter", 8000, "/").text.strip() == greeting
     # /work fails now and then, by design.
-    assert wait_until(lambda: greeting in http.get(environment, "greeter", 8000, "/work").text)
+    assert wait_until(lambda: http.get(environment, "greeter", 8000, "/work").status_code == 200)
     assert "# TYPE" in http.get(environment, "greeter", 8000, "/metrics").text
 
 

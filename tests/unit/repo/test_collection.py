@@ -48,7 +48,7 @@ def test_every_full_name_is_of_this_collection_and_exists(galaxy: dict[str, Any]
     assert wrong == []
 
 
-def tests_of(module: str) -> list[Path]:
+def unit_tests_of(module: str) -> list[Path]:
     folder = ROOT / "tests/unit/plugins/modules"
     found = [*folder.glob(f"test_{module}.py"), *folder.glob(f"{module}/test_*.py")]
     return [path for path in found if "def test_" in path.read_text()]
@@ -56,7 +56,7 @@ def tests_of(module: str) -> list[Path]:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_each_module_has_unit_tests(module: str) -> None:
-    assert tests_of(module), f"no tests/unit/plugins/modules/test_{module}.py"
+    assert unit_tests_of(module), f"no tests/unit/plugins/modules/test_{module}.py"
 
 
 @pytest.mark.parametrize("util", UTILS)
@@ -64,7 +64,7 @@ def test_each_module_util_is_unit_tested(util: str) -> None:
     # By a test that imports it or its family (_kstatus_pod was split off _kstatus), or by those of a module that does.
     family = rf"\b{re.match('_[a-z0-9]+', util)[0]}(?:_\w+)?\b"  # type: ignore[index]  # UTILS begin so
     testing = [*(ROOT / "tests/unit/plugins").rglob("test_*.py")]
-    testing += [ROOT / "plugins/modules" / f"{module}.py" for module in MODULES if tests_of(module)]
+    testing += [ROOT / "plugins/modules" / f"{module}.py" for module in MODULES if unit_tests_of(module)]
     importing = re.compile(rf"module_utils(?:\.| import (?:\([^)]*)?[^\n]*?){family}")
     assert any(importing.search(path.read_text()) for path in testing), f"no unit test reaches {util}"
 

@@ -134,24 +134,30 @@ def test_the_same_change_made_there_is_no_difference(site: Site) -> None:
     assert (outcome.action, outcome.revision) == ("unchanged", theirs)
 
 
-def test_files_outside_the_prefix_stay(site: Site) -> None:
+def test_commits_outside_the_prefix_are_no_obstacle_and_stay(site: Site) -> None:
     site.seed()
-    site.commit_by_somebody_else("README.md", "theirs\n")
-    # Nobody's commit but ours may be on top before we push again.
-    site.git("update-ref", "refs/heads/main", _own_on_top(site))
+    theirs = site.commit_by_somebody_else("README.md", "theirs\n")
     site.edit("environments/dev/a.yaml", "a: 4\n")
     assert site.seed().action == "pushed"
+    assert site.git("rev-parse", "main^") == theirs
     assert site.git("show", "main:README.md") == "theirs"
 
 
-def _own_on_top(site: Site) -> str:
-    tree = site.git("rev-parse", "main:deploy")
-    identity = {"NAME": "Drystone", "EMAIL": "drystone@localhost"}
-    environment = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in identity.items()}
-    command = ["git", f"--git-dir={site.server}", "commit-tree", "main^{tree}", "-p", "main", "-m"]
-    command.append(f"Seed\n\nDrystone-Content: {tree}")
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **environment})
-    return done.stdout.strip()
+def test_a_change_that_was_taken_back_there_is_no_obstacle(site: Site) -> None:
+    site.seed()
+    site.commit_by_somebody_else("deploy/environments/dev/a.yaml", "a: theirs\n")
+    theirs = site.commit_by_somebody_else("deploy/environments/dev/a.yaml", "a: 1\n")
+    site.edit("environments/dev/a.yaml", "a: 4\n")
+    assert site.seed().action == "pushed"
+    assert site.git("rev-parse", "main^") == theirs
+
+
+def test_a_commit_of_ours_that_was_taken_back_there_stays_taken_back(site: Site) -> None:
+    site.seed()
+    site.edit("environments/dev/a.yaml", "a: bad\n")
+    site.seed()
+    theirs = site.commit_by_somebody_else("deploy/environments/dev/a.yaml", "a: 1\n")
+    assert (site.seed().action, site.head()) == ("unchanged", theirs)
 
 
 def test_a_repository_with_foreign_history_only_is_left_alone(site: Site) -> None:

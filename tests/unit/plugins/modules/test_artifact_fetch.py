@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import hashlib
 import json
@@ -17,7 +16,6 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.drystone.platform.plugins.module_utils._artifact_fetch import Fetcher, Outcome, Wanted
 from ansible_collections.drystone.platform.plugins.module_utils._artifact_lock import Lock, read_lock
-from ansible_collections.drystone.platform.plugins.module_utils._artifact_unpack import go_hash
 from ansible_collections.drystone.platform.plugins.module_utils._errors import FetchFailed, InvalidInput
 from ansible_collections.drystone.platform.plugins.modules import artifact_fetch
 
@@ -25,11 +23,14 @@ if t.TYPE_CHECKING:
     from tests.unit.fake_upstream import FakeUpstream
 
 TOOL = b"\x7fELF a tool" * 1000
-MODULE = {
-    "example.org/part@v1.2.0/go.mod": b"module example.org/part\n",
-    "example.org/part@v1.2.0/manifests/base/one.yaml": b"kind: One\n",
-    "example.org/part@v1.2.0/manifests/two.yaml": b"kind: Two\n",
+ARCHIVE = "owner/part/archive/refs/tags/v1.2.0.tar.gz"
+REPOSITORY = {
+    "part-1.2.0/README.md": b"read\n",
+    "part-1.2.0/manifests/base/one.yaml": b"kind: One\n",
+    "part-1.2.0/manifests/two.yaml": b"kind: Two\n",
 }
+# Made by Go: dirhash.HashDir of the folder manifests, without a prefix.
+TREE_SUM = "h1:dKtz5cZ8ZQ5/GnJDoC/6VRGPhAtSq1H26M0iHmhXZJU="
 
 
 class Site:
@@ -43,7 +44,7 @@ class Site:
         upstream.add_file("v1/tool", TOOL, "v1/tool.sha256")
 
     def fetch(self, *files: Wanted, lock: Lock | None = None, check: bool = False) -> Outcome:
-        fetcher = Fetcher(lock, str(self.root / "go.sum"), timeout=2, sleep=self.waited.append)
+        fetcher = Fetcher(lock, timeout=2, sleep=self.waited.append)
         return fetcher.fetch(files or [self.tool], check=check)
 
     def fail(self, *files: Wanted, lock: Lock | None = None) -> FetchFailed:
@@ -62,19 +63,17 @@ def site(tmp_path: Path, fake_upstream: FakeUpstream) -> Site:
 
 
 @pytest.fixture
-def module(site: Site) -> Wanted:
-    """A Go module whose manifests are wanted, and go.sum with its hash."""
-    site.upstream.files["/example.org/part/@v/v1.2.0.zip"] = site.upstream.zip(MODULE)
-    lines = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(MODULE.items()))
-    total = base64.b64encode(hashlib.sha256(lines.encode()).digest()).decode()
-    (site.root / "go.sum").write_text(f"example.org/part v1.2.0 h1:{total}\nexample.org/part v1.2.0/go.mod h1:x=\n")
+def tree(site: Site) -> Wanted:
+    """A folder of a repository at a tag, as its publisher packs it on demand."""
+    site.upstream.add_file(ARCHIVE, site.upstream.tar_gz(REPOSITORY))
     return Wanted(
         "part",
         site.upstream.url,
-        "example.org/part/@v/v1.2.0.zip",
+        ARCHIVE,
         str(site.root / "manifests/part"),
-        go_module=True,
-        extract="example.org/part@v1.2.0/manifests/",
+        extract="part-1.2.0/manifests/",
+        tree_sum=TREE_SUM,
+        setting="the_pin",
     )
 
 
@@ -261,46 +260,71 @@ def test_what_is_no_archive_is_told(site: Site) -> None:
     assert site.found == {}
 
 
-def test_a_folder_of_a_go_module_is_checked_against_go_sum_even_with_a_lock(site: Site, module: Wanted) -> None:
-    outcome = site.fetch(module, lock=Lock("the.lock", {}, {}))
+def test_a_folder_is_checked_against_its_sum_even_with_a_lock(site: Site, tree: Wanted) -> None:
+    outcome = site.fetch(tree, lock=Lock("the.lock", {}, {}))
     assert (outcome.fetched, outcome.unlocked) == (["part"], [])
     found = {name: content for name, content in site.found.items() if name.startswith("manifests/part/")}
     assert found == {"manifests/part/base/one.yaml": b"kind: One\n", "manifests/part/two.yaml": b"kind: Two\n"}
-    assert site.fetch(module).fetched == []
+    assert site.fetch(tree).fetched == []
 
 
-def test_a_folder_is_replaced_as_a_whole(site: Site, module: Wanted) -> None:
+def test_how_a_folder_was_packed_does_not_matter(site: Site, tree: Wanted) -> None:
+    again = {name: REPOSITORY[name] for name in reversed(REPOSITORY)} | {"part-1.2.0/CHANGES": b"more\n"}
+    assert site.upstream.tar_gz(again) != site.upstream.tar_gz(REPOSITORY)
+    site.upstream.add_file(ARCHIVE, site.upstream.tar_gz(again))
+    assert site.fetch(tree).fetched == ["part"]
+
+
+def test_another_sum_has_the_folder_fetched_again(site: Site, tree: Wanted) -> None:
+    site.fetch(tree)
+    assert site.fetch(dataclasses.replace(tree, tree_sum="h1:another"), check=True).fetched == ["part"]
+
+
+def test_a_folder_is_replaced_as_a_whole(site: Site, tree: Wanted) -> None:
     (site.root / "manifests/part").mkdir(parents=True)
     (site.root / "manifests/part/stale.yaml").write_text("kind: Stale\n")
-    site.fetch(module)
+    site.fetch(tree)
     assert not (site.root / "manifests/part/stale.yaml").exists()
     (site.root / "manifests/part/added.yaml").write_text("kind: Added\n")
-    assert site.fetch(module, check=True).fetched == ["part"]
+    assert site.fetch(tree, check=True).fetched == ["part"]
 
 
-def test_an_altered_go_module_is_refused(site: Site, module: Wanted) -> None:
-    altered = {**MODULE, "example.org/part@v1.2.0/manifests/two.yaml": b"kind: Evil\n"}
-    site.upstream.files["/example.org/part/@v/v1.2.0.zip"] = site.upstream.zip(altered)
-    error = site.fail(module)
-    assert f"is expected according to {site.root}/go.sum" in error.msg
-    assert not (site.root / "manifests/part").exists()
-    site.upstream.files["/example.org/part/@v/v1.2.0.zip"] = b"<html>"
-    assert "no Go module's archive" in site.fail(module).msg
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"part-1.2.0/manifests/two.yaml": b"kind: Evil\n"},
+        {"part-1.2.0/manifests/three.yaml": b"kind: Evil\n"},
+    ],
+)
+def test_a_folder_with_an_altered_or_added_file_is_refused(site: Site, tree: Wanted, change: dict[str, bytes]) -> None:
+    site.fetch(tree)
+    before = site.found
+    site.upstream.add_file(ARCHIVE, site.upstream.tar_gz(REPOSITORY | change))
+    (site.root / "manifests/.part-upstream").unlink()
+    error = site.fail(tree)
+    assert f"but {TREE_SUM} is expected according to tree_sum, which belongs to one the_pin alone" in error.msg
+    assert error.facts["failures"][0]["seen"].startswith("h1:")
+    assert {name: it for name, it in before.items() if name.startswith("manifests/part/")} == site.found
 
 
-def test_a_go_module_that_go_sum_does_not_know_is_refused(site: Site, module: Wanted) -> None:
-    (site.root / "go.sum").write_text("")
-    with pytest.raises(InvalidInput, match=r"Looking up example.org/part v1.2.0 in .*go.sum: it is not there"):
-        site.fetch(module)
+def test_a_folder_with_a_file_missing_is_refused(site: Site, tree: Wanted) -> None:
+    fewer = {name: it for name, it in REPOSITORY.items() if not name.endswith("two.yaml")}
+    site.upstream.add_file(ARCHIVE, site.upstream.tar_gz(fewer))
+    assert site.fail(tree).facts["failures"][0]["reason"] == "checksum"
+    assert site.found == {}
 
 
-def test_an_archive_cannot_write_outside_of_its_place(site: Site, module: Wanted) -> None:
-    evil = {"example.org/part@v1.2.0/manifests/../../../evil": b"evil"}
-    archive = site.root / "evil.zip"
-    archive.write_bytes(site.upstream.zip(evil))
-    (site.root / "go.sum").write_text(f"example.org/part v1.2.0 {go_hash(str(archive))}\n")
-    site.upstream.files["/example.org/part/@v/v1.2.0.zip"] = archive.read_bytes()
-    assert "leads outside of it" in site.fail(module).msg
+def test_what_is_no_archive_of_a_repository_is_told(site: Site, tree: Wanted) -> None:
+    site.upstream.add_file(ARCHIVE, b"<html>")
+    assert "it cannot be unpacked" in site.fail(tree).msg
+    site.upstream.add_file(ARCHIVE, site.upstream.tar_gz({"part-1.2.0/README.md": b"read\n"}))
+    assert "part-1.2.0/manifests/ is not in it" in site.fail(tree).msg
+
+
+def test_an_archive_cannot_write_outside_of_its_place(site: Site, tree: Wanted) -> None:
+    evil = {"part-1.2.0/manifests/../../../evil": b"evil"}
+    site.upstream.add_file(ARCHIVE, site.upstream.tar_gz(evil))
+    assert "leads outside of it" in site.fail(tree).msg
     assert not (site.root / "evil").exists()
 
 

@@ -193,6 +193,7 @@ def test_an_image_is_built_on_what_is_published_when_its_files_change(
             "missing",
             "check the_pin and artifacts",
         ),
+        ("reading manifest v1 in quay.io/org/tool: StatusCode: 404, <html>", "missing", "check the_pin"),
         ("Digest of source image's manifest would change", "checksum", "not what was recorded"),
         ("toomanyrequests: you have reached your limit", "refused", "log in to it, or wait"),
         ("dial tcp 127.0.0.1:9: connect: connection refused", "unreachable", "https_proxy"),
@@ -206,6 +207,11 @@ def test_a_failure_says_what_it_means(site: Site, said: str, reason: str, advice
     assert advice in error.msg
     assert error.facts["failures"] == [{"name": "tool", "url": "quay.io/org/tool:v1", "reason": reason}]
     assert site.ensure(TOOL, check=True).made == ["tool"]
+
+
+def test_skopeo_s_log_line_is_shown_without_its_frame(site: Site) -> None:
+    site.engine.fail["skopeo copy"] = Result(1, stderr='time="2026-01-02T03:04:05Z" level=fatal msg="manifest unknown"')
+    assert "skopeo copy said: manifest unknown -- " in site.fail(TOOL).msg
 
 
 def test_a_failing_build_step_is_not_taken_for_a_missing_image(site: Site, context: Path) -> None:
@@ -277,9 +283,7 @@ def test_a_registry_that_never_answers_is_told_with_its_log_and_removed() -> Non
 def test_a_registry_that_does_not_start_is_told() -> None:
     docker = Docker(run=Result(125, "created\n", "port is already allocated"))
     with (
-        pytest.raises(
-            CommandFailed, match="Starting a registry from i to copy images into /s: port is already"
-        ),
+        pytest.raises(CommandFailed, match="Starting a registry from i to copy images into /s: port is already"),
         registry_container(docker.run, "i", "/s"),
     ):
         raise AssertionError("it must not be used")

@@ -74,10 +74,11 @@ def test_a_build_is_taken_if_one_is_silent_and_the_message_groups_them_by_reason
         Answer("https://b.example/v2/", "did not answer (no route)"),
         Answer("https://c.example/y", "answered 403 Forbidden"),
         Answer("https://d.example/y", "did not answer (no route)"),
+        Answer("https://d.example/z", "did not answer (no route)"),
     ]
     decision = decide("auto", built=lambda: False, downloaded=lambda: False, answers=lambda: answers, within=3)
     assert decision.source == "source"
-    assert "3 of 4 upstream endpoints cannot be used" in decision.msg
+    assert "4 of 5 upstream endpoints cannot be used" in decision.msg
     assert "b.example, d.example did not answer (no route); c.example answered 403 Forbidden" in decision.msg
 
 

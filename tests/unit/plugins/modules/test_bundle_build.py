@@ -121,7 +121,7 @@ def test_a_graph_that_cannot_be_read_is_told(graph: Graph) -> None:
 def test_a_killed_build_goes_on_where_it_was(graph: Graph) -> None:
     with subprocess.Popen([*graph.make, "IMAGE=sleep 60"], start_new_session=True, stdout=subprocess.DEVNULL) as killed:
         deadline = time.monotonic() + 20
-        while graph.done != ["tool"] and time.monotonic() < deadline:
+        while not (graph.cache / "build" / "stamps" / "tool-1").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         os.killpg(killed.pid, signal.SIGKILL)
     assert killed.returncode == -signal.SIGKILL
@@ -133,7 +133,7 @@ def test_a_killed_build_goes_on_where_it_was(graph: Graph) -> None:
 def test_silence_is_broken_while_a_step_runs(graph: Graph, shown: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(action, "HEARTBEAT", 0.1)
     assert "failed" not in graph.build("sleep 1.3")
-    assert any(line.startswith("still at image tool after 1 s") for line in shown)
+    assert any(line.startswith("still at image tool after ") for line in shown)
 
 
 def test_the_documented_options_are_those_that_are_taken() -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""git_seed and git_backup as Ansible runs them: a process of their own and real git."""
+"""The module as Ansible runs it: a process of its own and real git."""
 
 from __future__ import annotations
 
@@ -58,19 +58,7 @@ def test_seed_says_what_it_would_do_then_does_it_once(run: Runner, tmp_path: Pat
     assert not again["changed"]
 
 
-def test_backup_writes_what_seed_restores(run: Runner, tmp_path: Path) -> None:
-    seed = {"source": str(tmp_path / "deploy"), "prefix": "deploy", "bundle": str(tmp_path / "bundle")}
-    revision = run("git_seed", **seed)["revision"]
-    assert run("git_backup", path=str(tmp_path / "bundle"))["action"] == "written"
-    assert not run("git_backup", path=str(tmp_path / "bundle"))["changed"]
-    subprocess.run(["git", "init", "--quiet", "--bare", tmp_path / "next"], check=True)
-    restored = run("git_seed", **{**seed, "repository": str(tmp_path / "next")})
-    assert (restored["action"], restored["revision"]) == ("restored", revision)
-
-
-@pytest.mark.parametrize("name", ["git_seed", "git_backup"])
-def test_failure_is_told_in_a_sentence(run: Runner, tmp_path: Path, name: str) -> None:
-    own = {"git_seed": {"source": str(tmp_path / "deploy"), "prefix": "deploy"}, "git_backup": {"path": "/nowhere/x"}}
-    failed = run(name, **{**own[name], "repository": str(tmp_path / "missing")})
+def test_failure_is_told_in_a_sentence(run: Runner, tmp_path: Path) -> None:
+    failed = run("git_seed", repository=str(tmp_path / "missing"), source=str(tmp_path / "deploy"), prefix="deploy")
     assert failed["failed"]
     assert "Reading branch main of" in failed["msg"]

@@ -459,6 +459,16 @@ def test_node_that_never_registered_is_named(cluster: Host) -> None:
 # Differences
 
 
+def free_port() -> int:
+    """Give a port of this host that nobody listens on; which are taken is looked up on the real host."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+HTTP_PORT, OTHER_API_PORT = free_port(), free_port()
+
+
 @pytest.mark.parametrize(
     ("changes", "difference"),
     [
@@ -467,10 +477,10 @@ def test_node_that_never_registered_is_named(cluster: Host) -> None:
             "runs image drystone.local/node:v1.0.0, described is drystone.local/node:v2",
         ),
         (
-            {"port_mappings": [{"host_port": 18080, "container_port": 30080}]},
-            f"node {NAME}-control-plane lacks port 127.0.0.1:18080->30080/tcp",
+            {"port_mappings": [{"host_port": HTTP_PORT, "container_port": 30080}]},
+            f"node {NAME}-control-plane lacks port 127.0.0.1:{HTTP_PORT}->30080/tcp",
         ),
-        ({"api_port": 16999}, "lacks port 127.0.0.1:16999->6443/tcp"),
+        ({"api_port": OTHER_API_PORT}, f"lacks port 127.0.0.1:{OTHER_API_PORT}->6443/tcp"),
         (
             {"mounts": [{"host_path": "/srv", "container_path": "/data", "read_only": True}]},
             f"node {NAME}-worker lacks mount /srv:/data:ro",
@@ -482,6 +492,7 @@ def test_node_that_never_registered_is_named(cluster: Host) -> None:
         ),
         ({"containerd_config_patches": ["version = 2"]}, "containerd_config_patches differ"),
     ],
+    ids=["image", "port", "api_port", "mount", "network", "kubeadm", "containerd"],
 )
 def test_what_only_creation_can_set_is_refused_exactly(
     cluster: Host, changes: dict[str, t.Any], difference: str
