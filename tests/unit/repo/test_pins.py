@@ -10,14 +10,19 @@ import yaml
 # Go module -> the pin it has to equal. The leading v, and v0 where upstream numbers its modules so, are Go's.
 GO_MODULES = {
     "github.com/argoproj/argo-cd/v3": "argocd",
+    "github.com/argoproj/argo-rollouts": "argo_rollouts",
     "github.com/containerd/containerd/v2": "containerd",
     "github.com/containernetworking/plugins": "cni_plugins",
     "github.com/coredns/coredns": "coredns",
     "github.com/distribution/distribution/v3": "registry",
+    "github.com/prometheus-operator/prometheus-operator": "prometheus_operator",
+    "github.com/prometheus/alertmanager": "alertmanager",
+    "github.com/prometheus/node_exporter": "node_exporter",
     "github.com/rancher/local-path-provisioner": "local_path_provisioner",
     "github.com/yannh/kubeconform": "kubeconform",
     "go.etcd.io/etcd/server/v3": "etcd",
     "helm.sh/helm/v3": "helm",
+    "k8s.io/kube-state-metrics/v2": "kube_state_metrics",
     "k8s.io/kubernetes": "kubernetes",
     "sigs.k8s.io/kind": "kind",
     "sigs.k8s.io/kustomize/kustomize/v5": "kustomize",
@@ -28,10 +33,24 @@ SCANNED = ("app", "bundle", "deploy", "inventories", "playbooks", "plugins", "ro
 NOT_SCANNED = ("go.mod", "go.sum", "requirements.txt")
 
 
+def required_modules(text: str) -> dict[str, str]:
+    return dict(re.findall(r"^(?:require )?\s*(\S+/\S+) v(\S+)", text, re.MULTILINE))
+
+
+def test_prometheus_module_is_at_the_pin(root: Path, pins: dict[str, str]) -> None:
+    # Its module of v3.14.0 is called v0.314.0.
+    major, minor, patch = pins["prometheus"].split(".")
+    required = required_modules((root / "bundle/go.mod").read_text())
+    assert required["github.com/prometheus/prometheus"] == f"0.{major}{int(minor):02}.{patch}"
+
+
+def test_the_ingress_controller_s_own_module_is_at_the_pin(root: Path, pins: dict[str, str]) -> None:
+    required = required_modules((root / "bundle/traefik/go.mod").read_text())
+    assert required["github.com/traefik/traefik/v3"] == pins["traefik"]
+
+
 def test_the_go_modules_are_at_the_pins(root: Path, pins: dict[str, str]) -> None:
-    required = dict(
-        re.findall(r"^(?:require )?\s*(\S+/\S+) v(\S+)", (root / "bundle/go.mod").read_text(), re.MULTILINE)
-    )
+    required = required_modules((root / "bundle/go.mod").read_text())
     found = {module: required.get(module) for module in GO_MODULES}
     assert found == {module: pins[name] for module, name in GO_MODULES.items()}
 
