@@ -13,7 +13,6 @@ whichever way came last, the other one sees that it has to do its work again.
 from __future__ import annotations
 
 import contextlib
-import glob
 import hashlib
 import json
 import os
@@ -173,6 +172,16 @@ class Images:
             return {}
         return record if isinstance(record, dict) else {}
 
+    def _drop_records(self, image: Image) -> None:
+        """From here on nobody believes that it is there, the build graph included.
+
+        What follows the name has no hyphen; where there is one, it is the record of an image with a longer name.
+        """
+        record = re.compile(rf"{re.escape(image.name)}-[^-]+")
+        folder = os.path.join(self._storage, ".published")
+        for name in filter(record.fullmatch, os.listdir(folder)):
+            os.unlink(os.path.join(folder, name))
+
     @staticmethod
     def _key(image: Image, digest: str) -> str:
         """Whatever decides what the image is; the address of its registry does not."""
@@ -197,8 +206,7 @@ class Images:
         if image.context:
             source = f"docker-daemon:{self._build(image, reference, self._key(image, digest))}"
         plain_http = ["--src-tls-verify=false"] if _is_local(reference) and not image.context else []
-        for record in glob.glob(f"{glob.escape(os.path.join(self._storage, '.published', image.name))}-*"):
-            os.unlink(record)
+        self._drop_records(image)
         copy = [
             "skopeo",
             "copy",
