@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from ansible_collections.drystone.platform.plugins.module_utils._artifact_download import Failure, download, read_text
 from ansible_collections.drystone.platform.plugins.module_utils._artifact_lock import Lock
 from ansible_collections.drystone.platform.plugins.module_utils._artifact_unpack import content_sum, take_out
-from ansible_collections.drystone.platform.plugins.module_utils._errors import FetchFailed, InvalidInput
+from ansible_collections.drystone.platform.plugins.module_utils._errors import FetchFailed
 
 AT_A_TIME = 4
 
@@ -37,7 +37,8 @@ class Wanted:
     """One file or folder to have.
 
     The path is that at the publisher, below base. With C(extract) it is an archive of which only that is kept; one
-    slash at its end makes it a folder. C(tree_sum) is the sum of that folder, where it is the one that counts.
+    slash at its end makes it a folder. C(tree_sum) is the sum of that folder, where it is the one that counts. Without
+    C(checksums) its publisher has none: only a lock vouches for it.
     C(setting) is what the user would change.
     """
 
@@ -159,15 +160,15 @@ class Fetcher:
             json.dump(kept, file)
         os.replace(file.name, wanted.record)
 
-    def _expected(self, wanted: Wanted) -> Expected:
-        """Look up the checksum: tree_sum and the lock are ours, else the publisher's own file has to do."""
+    def _expected(self, wanted: Wanted) -> Expected | None:
+        """Look up the checksum: tree_sum and the lock are ours, else the publisher's own has to do, if it has one."""
         if wanted.tree_sum:
             # The archive is packed on demand: its own checksum is nobody's promise.
             return Expected(wanted.tree_sum, f"tree_sum, which belongs to one {wanted.setting or 'version'} alone")
         if self.lock:
             return Expected(self.lock.file(wanted.path), f"the lock {self.lock.path}")
         if not wanted.checksums:
-            raise InvalidInput(f"Getting {wanted.name}: neither a lock nor a publisher's file gives its checksum.")
+            return None
         url = f"{wanted.base.rstrip('/')}/{wanted.checksums}"
         text = read_text(f"the checksum of {wanted.name}", url, wanted.setting, timeout=self.timeout, sleep=self.sleep)
         return Expected(_listed(wanted, url, text), f"the publisher's {url}")
@@ -220,8 +221,8 @@ def _listed(wanted: Wanted, url: str, text: str) -> str:
     return found[0].lower()
 
 
-def _check(wanted: Wanted, seen: str, expected: Expected) -> None:
-    if seen != expected.value:
+def _check(wanted: Wanted, seen: str, expected: Expected | None) -> None:
+    if expected and seen != expected.value:
         raise Failure(
             wanted.name,
             wanted.url,

@@ -13,7 +13,7 @@ version_added: 1.0.0
 description:
   - Downloads files side by side, checks each against its O(files[].tree_sum), the lock or the publisher's own list of
     checksums, and only then puts it in its place in one step. What fails the check is thrown away and what was there
-    stays.
+    stays. A file that has none of the three is taken as its publisher's server gives it, and is RV(unlocked).
   - A record beside each file tells a later run what it was made from. A file that was altered since is fetched again.
   - Proxies are taken from the environment.
 author:
@@ -60,7 +60,7 @@ options:
         type: str
         required: true
       checksums:
-        description: Path of the publisher's list of SHA-256, used where there is no lock.
+        description: Path of the publisher's list of SHA-256, used where there is no lock. Empty where there is none.
         type: str
         default: ""
       extract:

@@ -27,34 +27,57 @@ from tests.unit.fake_upstream import FakeUpstream
 ROOT = Path(__file__).resolve().parents[2]
 # Versions of our own: the names in the engine must not be those that a cluster of this host uses.
 VERSIONS = {
+    "alertmanager": "9.2.1",
+    "argo_rollouts": "9.2.2",
     "argocd": "9.0.1",
     "greeter": "9.0.2",
     "git_server": "9.0.3",
     "helm": "9.0.4",
     "kind": "9.0.5",
+    "kube_prometheus_stack": "9.2.3",
+    "kube_state_metrics": "9.2.4",
     "kubeconform": "9.0.6",
     "kubernetes": "9.0.7",
     "kustomize": "9.0.8",
     "metrics_server": "9.0.9",
+    "node_exporter": "9.2.5",
+    "prometheus": "9.2.6",
+    "prometheus_operator": "9.2.7",
     "redis": "9.1",
     "registry": "9.1.1",
+    "reloader": "9.2.8",
+    "traefik": "9.2.9",
 }
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+# Part -> its name at its publisher; the version is the same there and here
+COPIED = {
+    "alertmanager": "prometheus/alertmanager",
+    "argo-rollouts": "argoproj/argo-rollouts",
+    "argocd": "argoproj/argocd",
+    "kube-state-metrics": "kube-state-metrics/kube-state-metrics",
+    "metrics-server": "metrics-server/metrics-server",
+    "node-exporter": "prometheus/node-exporter",
+    "prometheus": "prometheus/prometheus",
+    "prometheus-config-reloader": "prometheus-operator/prometheus-config-reloader",
+    "prometheus-operator": "prometheus-operator/prometheus-operator",
+    "redis": "library/redis",
+    "reloader": "stakater/reloader",
+    "traefik": "library/traefik",
+}
+VERSION_OF = {"prometheus-config-reloader": "prometheus_operator"}
+TAGS = {part: f"v{VERSIONS[VERSION_OF.get(part, part.replace('-', '_'))]}" for part in COPIED}
+TAGS["redis"] = VERSIONS["redis"]
 IMAGES = {
     "node": "kindest/node:v1.36.1",
     "registry": f"library/registry:{VERSIONS['registry']}",
-    "argocd": f"argoproj/argocd:v{VERSIONS['argocd']}",
     "debian": "library/debian:bookworm-slim",
     "python": "library/python:3.12-slim",
-    "metrics-server": f"metrics-server/metrics-server:v{VERSIONS['metrics_server']}",
-    "redis": f"library/redis:{VERSIONS['redis']}",
+    **{part: f"{name}:{TAGS[part]}" for part, name in COPIED.items()},
 }
 PUBLISHED = {
-    "argocd": f"argocd:v{VERSIONS['argocd']}",
     "git-server": f"git-server:{VERSIONS['git_server']}",
     "greeter": f"greeter:{VERSIONS['greeter']}",
-    "metrics-server": f"metrics-server:v{VERSIONS['metrics_server']}",
-    "redis": f"redis:{VERSIONS['redis']}",
+    **{part: f"{part}:{tag}" for part, tag in TAGS.items()},
 }
 IN_ENGINE = (
     f"drystone.local/node:v{VERSIONS['kubernetes']}",
@@ -62,6 +85,7 @@ IN_ENGINE = (
 )
 # Their sums are pinned: the real ones have to do.
 MANIFESTS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drystone/manifests"
+CHART = {"Chart.yaml": b"name: kube-prometheus-stack\n", "charts/grafana/Chart.yaml": b"name: grafana\n"}
 TINY = "drystone.local/test/tiny:upstream"
 
 
@@ -108,7 +132,7 @@ class Site:
         return self.root / "cache/drystone"
 
     def play(self, *arguments: str, **versions: str) -> Run:
-        hosts = ("docker", "kubernetes_images", "quay"), ("github", "helm", "kubernetes")
+        hosts = ("docker", "ghcr", "kubernetes_images", "quay"), ("github", "helm", "kubernetes")
         bases = dict.fromkeys(hosts[0], self.upstream.host) | dict.fromkeys(hosts[1], self.upstream.url)
         settings: dict[str, t.Any] = {f"drystone_{name}_version": it for name, it in (VERSIONS | versions).items()}
         settings |= {"drystone_project_dir": str(self.root / "project"), "artifacts_upstream_bases": bases}
@@ -131,16 +155,17 @@ class Site:
     def publish_file(self, path: str, content: bytes, checksums: str) -> None:
         self.sums[path] = self.upstream.add_file(path, content, checksums)
 
-    def publish_manifests(self, owner: str, name: str, version: str) -> None:
+    def publish_manifests(self, part: str, repository: str, version: str, folder: str = "manifests") -> None:
         """Publish the archive of a tag, as GitHub packs it."""
+        name = repository.partition("/")[2]
         members = {
-            f"{name}-{version}/manifests/{path.relative_to(MANIFESTS / name)}": path.read_bytes()
-            for path in (MANIFESTS / name).rglob("*")
+            f"{name}-{version}/{folder}/{path.relative_to(MANIFESTS / part)}": path.read_bytes()
+            for path in (MANIFESTS / part).rglob("*")
             if path.is_file()
         }
-        assert members, f"{MANIFESTS / name} is empty: run the role artifacts first"
+        assert members, f"{MANIFESTS / part} is empty: run the role artifacts first"
         archive = self.upstream.tar_gz({f"{name}-{version}/README.md": b"", **members})
-        self.upstream.add_file(f"{owner}/{name}/archive/refs/tags/v{version}.tar.gz", archive)
+        self.upstream.add_file(f"{repository}/archive/refs/tags/v{version}.tar.gz", archive)
 
     def tag(self, name: str) -> str:
         repository, _colon, tag = name.partition(":")
@@ -172,8 +197,14 @@ def publish_files(site: Site) -> None:
     folder = f"{github['kubeconform']}/v{of['kubeconform']}"
     packed = site.upstream.tar_gz({"LICENSE": b"", "kubeconform": b"kubeconform"})
     site.publish_file(f"{folder}/kubeconform-linux-{arch}.tar.gz", packed, f"{folder}/CHECKSUMS")
-    site.publish_manifests("argoproj", "argo-cd", of["argocd"])
-    site.publish_manifests("kubernetes-sigs", "metrics-server", of["metrics_server"])
+    site.publish_manifests("argo-cd", "argoproj/argo-cd", of["argocd"])
+    site.publish_manifests("argo-rollouts", "argoproj/argo-rollouts", of["argo_rollouts"])
+    site.publish_manifests("metrics-server", "kubernetes-sigs/metrics-server", of["metrics_server"])
+    operator = "prometheus-operator/prometheus-operator", of["prometheus_operator"]
+    site.publish_manifests("prometheus-operator-crds", *operator, folder="example/prometheus-operator-crd")
+    stack = f"kube-prometheus-stack-{of['kube_prometheus_stack']}"
+    packed = site.upstream.tar_gz({f"kube-prometheus-stack/{name}": it for name, it in CHART.items()})
+    site.publish_file(f"prometheus-community/helm-charts/releases/download/{stack}/{stack}.tgz", packed, "")
 
 
 def publish_images(site: Site) -> None:
@@ -224,15 +255,18 @@ def test_everything_is_had_where_the_other_roles_look_for_it(site: Site) -> None
     assert run.code == 0, run.output
     assert run.changed == 3
     assert "upstream: asked for" in run.words
-    assert "unlocked: kind, kubectl, helm, kustomize, kubeconform, node, registry, argocd" in run.words
+    tools = "kind, kubectl, helm, kustomize, kubeconform"
+    assert f"unlocked: {tools}, kube-prometheus-stack, node, registry, alertmanager" in run.words
     assert "The nodes run kindest/node:v1.36.1" in run.words
     for tool in ("kind", "kubectl", "helm", "kustomize", "kubeconform"):
         assert (site.cache / "bin" / tool).read_text() == tool
         assert os.access(site.cache / "bin" / tool, os.X_OK)
-    for part in ("argo-cd", "metrics-server"):
+    for part in ("argo-cd", "argo-rollouts", "metrics-server", "prometheus-operator-crds"):
         assert command("diff", "--recursive", str(MANIFESTS / part), str(site.cache / "manifests" / part)) == ""
     assert {name: site.tag(name) for name in PUBLISHED.values()}.keys() == set(PUBLISHED.values())
-    for part in ("argocd", "metrics-server", "redis"):
+    for name, content in CHART.items():
+        assert (site.cache / "charts/kube-prometheus-stack" / name).read_bytes() == content
+    for part in COPIED:
         assert site.tag(PUBLISHED[part]) == site.digests[part]
     for name in IN_ENGINE:
         assert command("docker", "image", "inspect", "--format={{.Id}}", name)
@@ -283,7 +317,7 @@ def test_missing_things_are_all_named_with_the_setting_to_check(site: Site) -> N
 def test_an_unknown_publisher_is_refused(site: Site) -> None:
     run = site.play('--extra-vars={"artifacts_upstream_bases": {"githup": "https://example.com"}}')
     assert run.code != 0
-    assert "artifacts_upstream_bases names githup. The publishers are docker, github" in run.words
+    assert "artifacts_upstream_bases names githup. The publishers are docker, ghcr, github" in run.words
 
 
 def test_a_lock_vouches_for_all_of_it(site: Site) -> None:

@@ -37,11 +37,25 @@ def test_the_engine_holds_the_node_image(host: Host, variables: dict[str, Any]) 
     assert version.strip() == f"v{variables['kubernetes_version']}"
 
 
-@pytest.mark.parametrize("part", ["argo-cd", "metrics-server"])
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("part", ["argo-cd", "argo-rollouts", "metrics-server", "prometheus-operator-crds"])
 def test_upstream_s_manifests_are_the_same_bytes_wherever_they_came_from(variables: dict[str, Any], part: str) -> None:
     files = yaml.safe_load((ROOT / "roles/artifacts/vars/main.yml").read_text())["__artifacts_upstream_files"]
     [pinned] = [file["tree_sum"] for file in files if file["name"] == part]
-    folder = Path(variables["manifests_dir"]) / part
-    found = sorted((str(path.relative_to(folder)), path) for path in folder.rglob("*") if path.is_file())
-    lines = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {name}\n" for name, path in found)
+    found = sorted(content(Path(variables["manifests_dir"]) / part).items())
+    lines = "".join(f"{hashlib.sha256(it).hexdigest()}  {name}\n" for name, it in found)
     assert f"h1:{base64.b64encode(hashlib.sha256(lines.encode()).digest()).decode()}" == pinned
+
+
+def test_the_chart_is_upstream_s_with_its_subcharts_or_else_ours(variables: dict[str, Any]) -> None:
+    charts = Path(variables["charts_dir"])
+    found = content(charts / "kube-prometheus-stack")
+    if not (charts / ".kube-prometheus-stack-upstream").exists():
+        assert found == content(ROOT / "bundle/charts/kube-prometheus-stack")
+        return
+    chart = yaml.safe_load(found["Chart.yaml"])
+    assert chart["version"] == variables["kube_prometheus_stack_version"]
+    assert {f"charts/{dependency['name']}/Chart.yaml" for dependency in chart["dependencies"]} <= found.keys()

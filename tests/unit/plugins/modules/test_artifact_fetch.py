@@ -220,6 +220,27 @@ def test_a_lock_goes_before_the_publisher(site: Site) -> None:
     assert site.found["bin/tool"] == TOOL
 
 
+def test_what_has_no_published_checksum_is_unlocked_until_a_lock_has_it(site: Site) -> None:
+    chart = {"part/Chart.yaml": b"name: part\n", "part/charts/sub/Chart.yaml": b"name: sub\n"}
+    packed = site.upstream.tar_gz(chart)
+    digest = site.upstream.add_file("v1/part.tgz", packed)
+    place = str(site.root / "charts/part")
+    part = Wanted("part", site.upstream.url, "v1/part.tgz", place, extract="part/", setting="the_pin")
+    (site.root / "charts").mkdir()
+    (site.root / "charts/.part-0123456789ab").touch()
+    outcome = site.fetch(part)
+    assert (outcome.fetched, outcome.unlocked) == (["part"], ["part"])
+    expected = {f"charts/{name}": content for name, content in chart.items()}
+    assert {name: it for name, it in site.found.items() if "/." not in name} == expected
+    assert [name for name in site.found if "/." in name] == ["charts/.part-upstream"]
+    assert site.fetch(part).fetched == []
+    outcome = site.fetch(part, lock=Lock("the.lock", {"v1/part.tgz": digest}, {}))
+    assert (outcome.fetched, outcome.unlocked) == ([], [])
+    error = site.fail(part, lock=Lock("the.lock", {"v1/part.tgz": "f" * 64}, {}))
+    assert f"its checksum is {digest}, but {'f' * 64} is expected according to the lock the.lock" in error.msg
+    assert expected.items() <= site.found.items()
+
+
 def test_nothing_slips_past_a_lock(site: Site) -> None:
     with pytest.raises(InvalidInput, match=r"Looking up the file v1/tool in the lock the\.lock: it is not there"):
         site.fetch(lock=Lock("the.lock", {}, {}))
