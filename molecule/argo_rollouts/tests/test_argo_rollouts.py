@@ -94,7 +94,7 @@ def test_the_namespace_enforces_restricted_pods_and_the_image_is_the_map_s(
     (container,) = pod["spec"]["containers"]
     assert container["image"] == variables["images"]["argo_rollouts"]
     assert container["securityContext"]["readOnlyRootFilesystem"]
-    assert set(container["resources"]["requests"]) == {"cpu", "memory"}
+    assert set(container["resources"]["requests"]) >= {"cpu", "memory"}
     assert "memory" in container["resources"]["limits"]
 
 
