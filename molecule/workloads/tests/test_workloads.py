@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 from pathlib import Path
@@ -98,3 +99,13 @@ def test_a_commit_is_live_with_no_other_hand(kubectl: Kubectl, variables: dict[s
         git("-C", str(clone), "revert", "--no-edit", "HEAD")
         git("-C", str(clone), "push", "--quiet", "origin", "HEAD:main")
     assert wait_until(lambda: annotation() == "", timeout=90)
+
+
+def test_prometheus_scrapes_every_environment(kubectl: Kubectl) -> None:
+    service = "/api/v1/namespaces/monitoring/services/kube-prometheus-stack-prometheus:9090/proxy"
+
+    def seen() -> set[str]:
+        answer = json.loads(kubectl("get", f"--raw={service}/api/v1/query?query=greeter_build_info"))
+        return {row["metric"]["namespace"] for row in answer["data"]["result"]}
+
+    assert wait_until(lambda: set(ENVIRONMENTS) <= seen(), timeout=120), seen()
