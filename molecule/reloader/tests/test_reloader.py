@@ -170,7 +170,6 @@ def test_its_metrics_count_reloads(make: Any, http: Http) -> None:
     [
         ("yes", "list", "secrets", NAMESPACE),
         ("yes", "patch", "deployments.apps", NAMESPACE),
-        ("yes", "patch", "rollouts.argoproj.io", NAMESPACE),
         ("no", "create", "deployments.apps", NAMESPACE),
         ("no", "update", "secrets", NAMESPACE),
         ("no", "get", "secrets", "reloader"),
