@@ -59,6 +59,7 @@ check: $(DEV_READY)  ## every check that needs no cluster
 test: check  ## check, then the main job and every role on a cluster of their own, removed at the end
 	@rm -rf $(MOLECULE_EPHEMERAL_DIRECTORY)  # a killed run must not make this one believe that there is a cluster
 	molecule test --all
+	python -m pytest --quiet tests/integration
 	python deploy/validate.py
 
 .PHONY: lint
