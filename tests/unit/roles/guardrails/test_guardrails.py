@@ -86,7 +86,8 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
 
 def argocd_policies() -> list[Object]:
     """What the overlay makes of upstream's policies; Redis' stays upstream's."""
-    overlay = documents(ROOT / "roles/argocd/files/overlay/network-policies.yaml")
+    files = sorted((ROOT / "roles/argocd/files/overlay").glob("*-network-policy.yaml"))
+    overlay = [one for path in files for one in documents(path)]
     variables = yaml.safe_load((ROOT / "roles/argocd/vars/main.yml").read_text())
     patches = [one["patch"] for one in variables["__argocd_patches"] if isinstance(one["patch"], dict)]
     overlay += [json.loads(json.dumps(one)) for one in patches if one["kind"] == "NetworkPolicy"]
