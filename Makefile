@@ -24,6 +24,8 @@ SCRIPTS := $(wildcard scripts/*.sh) .ci/run
 export PATH := $(VENV)/bin:$(PATH)
 export PYTHON
 export PYTHONDONTWRITEBYTECODE := 1
+# Progress reaches a log as it reaches a terminal: at once.
+export PYTHONUNBUFFERED := 1
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 # Two clones with one folder name must not share Molecule's state.
 export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.cache/molecule
