@@ -92,8 +92,14 @@ class Http:
     def get(
         self, namespace: str, name: str, port: int | str, path: str = "/", kind: str = "services"
     ) -> requests.Response:
-        url = f"{self.server}/api/v1/namespaces/{namespace}/{kind}/{name}:{port}/proxy{path}"
-        return self.session.get(url, timeout=30)
+        return self.session.get(self._url(namespace, name, port, path, kind), timeout=30)
+
+    def post(self, namespace: str, name: str, port: int | str, path: str, body: Any) -> requests.Response:
+        """Send a body as JSON to a Service."""
+        return self.session.post(self._url(namespace, name, port, path, "services"), json=body, timeout=30)
+
+    def _url(self, namespace: str, name: str, port: int | str, path: str, kind: str) -> str:
+        return f"{self.server}/api/v1/namespaces/{namespace}/{kind}/{name}:{port}/proxy{path}"
 
 
 class Playbook:
