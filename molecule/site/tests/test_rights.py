@@ -31,8 +31,8 @@ TABLE: dict[str, set[str]] = {
     "argo-rollouts/argo-rollouts": {"own secrets", "change"},
     # Certificates of Ingresses are Secrets.
     "ingress/traefik": {"secrets of an environment"},
-    # It writes configurations with what monitors refer to, in whatever namespace they lie.
-    "monitoring/*operator": {"own secrets", "secrets of an environment", "secrets of the system"},
+    # It writes configurations; what monitors of other namespaces refer to, it may not read.
+    "monitoring/*operator": {"own secrets"},
     "reloader/reloader": {"secrets of an environment", "change"},
 }
 UNRESTRICTED = {"kube-system", "node-exporter"}
