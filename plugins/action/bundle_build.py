@@ -87,29 +87,27 @@ def build(make: list[str], cache: str, jobs: int, check: bool) -> dict[str, t.An
 def follow(command: list[str], log: str, progress: Progress) -> int:
     """Run the command, keep what it prints in the log and show its steps; return its exit code."""
     with (
-        open(log, "w", encoding="utf-8") as kept,
+        open(log, "wb") as kept,
         subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0
         ) as process,
         selectors.DefaultSelector() as waiting,
     ):
-        output = t.cast(t.TextIO, process.stdout)
+        output = t.cast(t.BinaryIO, process.stdout)
         waiting.register(output, selectors.EVENT_READ)
+        unfinished = b""
         while True:
-            if not waiting.select(timeout=1.0):
-                show(progress.heartbeat(HEARTBEAT))
-                continue
-            line = output.readline()
-            if not line:
-                break
-            kept.write(line)
-            kept.flush()
-            show(progress.line(line.rstrip("\n")))
+            if waiting.select(timeout=min(1.0, HEARTBEAT)):
+                # Not readline: lines in its buffer are unseen by select, and would be shown when the next ones come.
+                chunk = os.read(output.fileno(), 65536)
+                if not chunk:
+                    break
+                kept.write(chunk)
+                kept.flush()
+                *lines, unfinished = (unfinished + chunk).split(b"\n")
+                for line in lines:
+                    show(progress.line(line.decode(errors="replace")))
+            show(progress.heartbeat(HEARTBEAT))
         return process.wait()
 
 

@@ -132,7 +132,26 @@ def test_a_killed_build_goes_on_where_it_was(graph: Graph) -> None:
 
 def test_silence_is_broken_while_a_step_runs(graph: Graph, shown: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(action, "HEARTBEAT", 0.1)
-    assert "failed" not in graph.build("sleep 1.3")
+    assert "failed" not in graph.build("sleep 1")
+    assert any(line.startswith("still at image tool after ") for line in shown)
+
+
+def test_steps_that_begin_together_are_shown_at_once(
+    graph: Graph, shown: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lines of both come in one read; the first must not wait for what the second prints."""
+    monkeypatch.setattr(action, "HEARTBEAT", 0.1)
+    both = r"printf '10:00:00 compile one\n10:00:00 compile two\n'; sleep 1"
+    assert "failed" not in graph.build(f"{{ {both}; }}")
+    began = shown.index(next(line for line in shown if "compile two" in line))
+    assert shown[began + 1].startswith("still at compile two after ")
+
+
+def test_a_step_that_talks_is_still_told_to_run(
+    graph: Graph, shown: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(action, "HEARTBEAT", 0.3)
+    assert "failed" not in graph.build("for i in {1..20}; do echo $i; sleep 0.05; done")
     assert any(line.startswith("still at image tool after ") for line in shown)
 
 
