@@ -36,6 +36,7 @@ KINDS = {
     "apiregistration.k8s.io/v1": "APIService/-",
     "storage.k8s.io/v1": "StorageClass/-",
 }
+_VERSION = ("metadata", "resourceVersion")
 _NOT_FIELDS = {("apiVersion",), ("kind",), ("metadata", "name"), ("metadata", "namespace")}
 _ROUTE = re.compile(
     r"^/(?:api|apis/(?P<group>[^/]+))/(?P<version>v[^/]+)"
@@ -364,7 +365,13 @@ class FakeApi:
             raise HttpError(404, "NotFound", f'{key[1]} "{key[3]}" not found')
         new = copy.deepcopy(old)
         owner = (query.get("fieldManager", "unknown"), "Update", sub or "")
-        for path, value in leaves(patch).items():
+        wanted = leaves(patch)
+        # Given in a patch, it says which version the patch is meant for.
+        if wanted.pop(_VERSION, now := read(old.object, _VERSION)) != now:
+            raise HttpError(
+                409, "Conflict", "the object has been modified; please apply your changes to the latest version"
+            )
+        for path, value in wanted.items():
             if value is None:
                 remove(new.object, path)
             else:

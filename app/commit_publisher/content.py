@@ -1,0 +1,95 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What git-sync has brought: which commit its link leads to, and that commit's time."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+GIT_TIMEOUT = 15
+# Git knows commits of the year 10^12; a time of day does not.
+LATEST = 253402300799  # 9999-12-31T23:59:59Z
+
+# Git reads the repository and nothing else: no configuration of the image or a user, no network. The repository belongs
+# to git-sync's user, so Git has to be told that this is as it should be.
+_ENVIRONMENT = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    "HOME": "/nonexistent",
+    "LC_ALL": "C",
+}
+
+
+class NothingYet(Exception):
+    """There is no content so far: git-sync is still to make its first link."""
+
+
+class Unreadable(Exception):
+    """There is content, and what has to be known of it cannot be read."""
+
+
+class Content:
+    """The link that git-sync moves from one worktree to the next."""
+
+    def __init__(self, link: Path) -> None:
+        self.link = link
+        self._times: dict[str, int] = {}
+
+    def commit(self) -> str:
+        """Tell the commit that the link leads to: git-sync names each worktree after its commit."""
+        try:
+            name = os.path.basename(os.readlink(self.link))
+        except FileNotFoundError as error:
+            raise NothingYet(f"{self.link} does not exist yet: git-sync has not finished its first sync") from error
+        except OSError as error:
+            raise Unreadable(f"{self.link} cannot be read as git-sync's link: {error.strerror}") from error
+        if not COMMIT.fullmatch(name):
+            raise Unreadable(f"{self.link} leads to {name!r}, which is not named after a commit")
+        return name
+
+    def time(self, commit: str) -> int:
+        """Tell when a commit was committed, in seconds since 1970."""
+        if commit not in self._times:
+            self._times = {commit: self._read_time(commit)}
+        return self._times[commit]
+
+    def _read_time(self, commit: str) -> int:
+        what = f"reading the time of commit {commit} in {self.link}"
+        arguments = ["rev-list", "--no-commit-header", "--max-count=1", "--format=%ct", commit, "--"]
+        try:
+            done = subprocess.run(
+                ["git", "-c", "safe.directory=*", "-C", str(self.link), *arguments],
+                env={"PATH": os.environ.get("PATH", os.defpath), **_ENVIRONMENT},
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=GIT_TIMEOUT,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise Unreadable(f"{what}: {error}") from error
+        if done.returncode != 0 or not done.stdout.strip().isdecimal():
+            raise Unreadable(f"{what}: git says {(done.stderr or done.stdout).strip()!r}")
+        return min(int(done.stdout), LATEST)
+
+
+def without_credentials(repository: str) -> str:
+    """Give a repository's URL without anything that could let somebody in; a mere SSH user name stays."""
+    if "://" not in repository:
+        return repository  # user@host:path and local paths have no place for a password
+    parts = urlsplit(repository)
+    user, at, host = parts.netloc.rpartition("@")
+    if parts.scheme.removeprefix("git+") != "ssh":
+        user = at = ""
+    user = user.partition(":")[0]
+    return urlunsplit((parts.scheme, f"{user}{at if user else ''}{host}", parts.path, "", ""))
