@@ -54,7 +54,7 @@ def test_its_ports_are_open_on_the_loopback_address_only(host: Host, variables: 
         )
     )
     published = {(one["HostIp"], int(one["HostPort"])) for bindings in ports.values() for one in bindings or []}
-    wanted = {variables[f"{name}_port"] for name in ("api", "http", "https", "git_ssh")}
+    wanted = {variables[f"{name}_port"] for name in ("api", "http", "https", "git_ssh", "git_https")}
     assert published == {("127.0.0.1", int(port)) for port in wanted}
 
 
