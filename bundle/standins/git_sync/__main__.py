@@ -1,0 +1,188 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line of git-sync, its loop, its probes and its metrics."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+import typing as t
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from .children import Children, Deadline, Ending, Failed
+from .flags import Options, Wrong, parse
+from .git import Git, environment
+from .hooks import Hook, exechook, webhook
+from .log import Log
+from .metrics import Metrics
+from .repository import Repository
+
+
+class Syncer:
+    """Syncs again and again, and tells the hooks."""
+
+    def __init__(self, options: Options, repository: Repository, hooks: list[Hook], metrics: Metrics, log: Log) -> None:
+        self.ready = False
+        self._options = options
+        self._repository = repository
+        self._hooks = hooks
+        self._metrics = metrics
+        self._log = log
+        self._failures = 0
+
+    def run(self) -> int:
+        """Sync until there is a reason to end, and give the exit status."""
+        options = self._options
+        while True:
+            deadline = Deadline(options.sync_timeout, "--sync-timeout")
+            started = time.monotonic()
+            try:
+                changed, commit = self._repository.sync(deadline)
+            except (Failed, OSError) as error:
+                self._metrics.synced("error", time.monotonic() - started)
+                self._failures += 1
+                most = options.max_failures if self.ready else options.init_max_failures
+                if 0 <= most <= self._failures:
+                    self._log.fail("too many failures, aborting", error, failCount=self._failures, maxFailures=most)
+                    return 1
+                self._log.fail("error syncing repo, will retry", error, failCount=self._failures)
+            else:
+                self._synced(commit, deadline, changed=changed or not self.ready, seconds=time.monotonic() - started)
+                if options.one_time:
+                    # Each is waited for, whatever the others came to.
+                    succeeded = [hook.first() for hook in self._hooks]
+                    status = 0 if all(succeeded) else 1
+                    self._log.say("exiting after one sync", status=status)
+                    return status
+                if commit == options.ref:
+                    self._log.say("ref appears to be a git hash, no further sync needed", ref=options.ref)
+                    while True:
+                        time.sleep(3600)
+            time.sleep(options.period if self.ready else options.init_period)
+
+    def _synced(self, commit: str, deadline: Deadline, *, changed: bool, seconds: float) -> None:
+        self._failures = 0
+        self._log.clear()
+        if changed:
+            self._touch()
+            for hook in self._hooks:
+                hook.send(commit)
+        self._metrics.synced("success" if changed else "noop", seconds)
+        self.ready = True
+        try:
+            self._repository.clear(deadline)
+        except (Failed, OSError) as error:
+            self._log.fail("clearing old worktrees failed, will retry", error)
+
+    def _touch(self) -> None:
+        if not self._options.touch_file:
+            return
+        path = self._options.path(self._options.touch_file)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            os.utime(path)
+        except OSError as error:
+            self._log.fail("failed to touch the touch file", error, path=str(path))
+
+
+def handler(ready: Callable[[], bool], metrics: Metrics | None) -> type[BaseHTTPRequestHandler]:
+    """Make what answers the probes and Prometheus. As upstream's, it answers 200 for ever once there was a sync."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if metrics and self.path == "/metrics":
+                status, text = 200, metrics.render()
+            else:
+                status, text = (200, "") if ready() else (503, "repo is not ready\n")
+            body = text.encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET  # noqa: N815  the name that the class it extends looks for
+
+        def log_message(self, format: str, *args: t.Any) -> None:  # noqa: A002  the name of the method it replaces
+            """Say nothing: it is asked every few seconds."""
+
+    return Handler
+
+
+def serve(bind: tuple[str, int], answer: type[BaseHTTPRequestHandler]) -> None:
+    """Answer in threads of its own."""
+    server = ThreadingHTTPServer(bind, answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+def assemble(options: Options, children: Children, log: Log) -> tuple[Syncer, Metrics]:
+    """Put the parts together and have the hooks wait for commits."""
+    made = environment(options, os.environ)
+    metrics = Metrics()
+    repository = Repository(options, Git(options, children, made), log, lambda: metrics.add("git_fetch_count_total"))
+    hooks = []
+    if options.webhook_url:
+        hooks.append(Hook("webhook", webhook(options), options.webhook_backoff, metrics, log))
+    if options.exechook_command:
+        run = exechook(options, children, made, repository.worktree)
+        hooks.append(Hook("exechook", run, options.exechook_backoff, metrics, log))
+    for hook in hooks:
+        hook.start()
+    return Syncer(options, repository, hooks, metrics, log), metrics
+
+
+def main(arguments: list[str]) -> int:
+    """Run until told to end, or until there is a reason to."""
+    try:
+        options = parse(arguments, os.environ)
+    except Wrong as error:
+        Log().fail("wrong flags, aborting", error)
+        return 1
+    log = Log(options.verbose, options.path(options.error_file) if options.error_file else None)
+    os.umask(0o002 if options.group_write else 0o022)
+    where = f"{options.ref} of {options.repo}, at {options.path(options.link)}"
+    log.say(f"Drystone's stand-in for git-sync follows {where}", uid=os.getuid(), gid=os.getgid())
+    ending = threading.Event()
+    statuses: list[int] = []
+
+    def end(status: int) -> None:
+        statuses.append(status)
+        ending.set()
+
+    def on_death(failure: threading.ExceptHookArgs) -> None:
+        log.fail("git-sync has a fault, aborting", f"{failure.exc_type.__name__}: {failure.exc_value}")
+        end(1)
+
+    threading.excepthook = on_death
+    # The first process of a container gets no signal that it has no handler for.
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda number, _frame: end(128 + number))
+    children = Children()
+    syncer, metrics = assemble(options, children, log)
+    if options.http_bind:
+        try:
+            serve(options.http_bind, handler(lambda: syncer.ready, metrics if options.http_metrics else None))
+        except OSError as error:
+            log.fail("can't answer probes, aborting", error, bind=options.http_bind)
+            return 1
+
+    def work() -> None:
+        with contextlib.suppress(Ending):
+            end(syncer.run())
+
+    threading.Thread(target=work, daemon=True).start()
+    ending.wait()
+    children.end()
+    return statuses[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
