@@ -91,6 +91,9 @@ class Structure:
             self.problems.append(f"environments/: no <environment>/<workload> folder in {self.root}")
         for folder in self.environments:
             self._environment(folder)
+        # What a workload may take need not be taken by one today.
+        for path in sorted((self.root / "components").glob(f"*/{KUSTOMIZATION}")):
+            self._visit(path.parent)
         documents = [path for pattern in ("*.yaml", "*.yml") for path in sorted(self.root.rglob(pattern))]
         for path in documents:
             if path not in self.reached:
@@ -184,7 +187,13 @@ def check_objects(environment: str, documents: list[dict[str, Any]]) -> Iterator
             yield f"{name} is cluster-wide: such objects are the platform's, not a workload's"
         elif namespace != environment:
             yield f"{name} goes to namespace {namespace}, not to {environment}"
-        pod = document.get("spec", {}).get("template", {}).get("spec", {})
+        template = document.get("spec", {}).get("template", {})
+        labels = template.get("metadata", {}).get("labels") or {}
+        selector = document["spec"].get("selector", {}).get("matchLabels") or {} if template else {}
+        if missing := {key: value for key, value in selector.items() if labels.get(key) != value}:
+            said = ", ".join(f"{key}={value}" for key, value in missing.items())
+            yield f"{name} selects {said}, which its own pods do not have"
+        pod = template.get("spec", {})
         for container in [*pod.get("initContainers", []), *pod.get("containers", [])]:
             if not PINNED_IMAGE.search(container.get("image", "")):
                 yield f"{name}, container {container.get('name')}: image {container.get('image')!r} has no fixed tag"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -160,7 +161,21 @@ def test_files_of_patches_and_generators_count_as_referred_to(tree: Callable[...
     assert validate.Structure(root).check() == []
 
 
-def deployment(image: str) -> dict[str, object]:
+def test_a_component_may_be_there_for_workloads_to_come_but_no_file_in_it(tree: Callable[..., Path]) -> None:
+    component = "kind: Component\nresources: [used.yaml]\n"
+    root = tree(
+        **{
+            "components/extra/kustomization.yaml": component,
+            "components/extra/used.yaml": CONFIG.replace("web", "used"),
+            "components/extra/forgotten.yaml": CONFIG.replace("web", "forgotten"),
+        }
+    )
+    assert validate.Structure(root).check() == [
+        "components/extra/forgotten.yaml: nothing refers to it: list it in a kustomization, or remove it"
+    ]
+
+
+def deployment(image: str) -> dict[str, Any]:
     containers = [{"name": "web", "image": image}]
     return {
         "kind": "Deployment",
@@ -181,6 +196,15 @@ def deployment(image: str) -> dict[str, object]:
 )
 def test_images_have_a_fixed_tag(image: str, good: bool) -> None:
     assert (list(validate.check_objects("dev", [deployment(image)])) == []) is good
+
+
+def test_a_workload_selects_its_own_pods() -> None:
+    made = deployment("drystone.local/web:1.0.0")
+    made["spec"] |= {"selector": {"matchLabels": {"app": "web", "tier": "x"}}}
+    made["spec"]["template"]["metadata"] = {"labels": {"app": "site", "tier": "x"}}
+    assert list(validate.check_objects("dev", [made])) == [
+        "Deployment web selects app=web, which its own pods do not have"
+    ]
 
 
 @pytest.mark.parametrize(
