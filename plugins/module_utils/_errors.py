@@ -61,5 +61,68 @@ class CommandFailed(DrystoneError):
     """A command ended with an error."""
 
 
+class RemoteFailed(CommandFailed):
+    """A Git server did not give what was asked of it; the classes below say why, and so does the fact reason."""
+
+    reason = "remote_failed"
+
+    def __init__(self, msg: str, **facts: t.Any) -> None:
+        super().__init__(msg, reason=self.reason, **facts)
+
+
+class PermissionDenied(RemoteFailed):
+    """The server does not accept the SSH key: it is wrong, withdrawn or not yet authorised."""
+
+    reason = "permission_denied"
+
+
+class AuthenticationFailed(RemoteFailed):
+    """The server answered 401 or 403 over HTTPS: wrong or expired token or password, or no right to the repository."""
+
+    reason = "authentication_failed"
+
+
+class HostKeyMissing(RemoteFailed):
+    """No known host key is the server's."""
+
+    reason = "host_key_missing"
+
+
+class HostKeyChanged(RemoteFailed):
+    """The server shows another host key than the one that is known."""
+
+    reason = "host_key_changed"
+
+
+class TlsNotTrusted(RemoteFailed):
+    """The server's certificate is not trusted, not valid any more or not for this name."""
+
+    reason = "tls_not_trusted"
+
+
+class RemoteUnavailable(RemoteFailed):
+    """Nothing usable answers where the server should be."""
+
+    reason = "remote_unavailable"
+
+
+class RepositoryNotFound(RemoteFailed):
+    """The server has no such repository, or none that this credential may see."""
+
+    reason = "repository_not_found"
+
+
+class RefNotFound(RemoteFailed):
+    """The repository has no such branch, tag or commit."""
+
+    reason = "ref_not_found"
+
+
+class WriteAllowed(RemoteFailed):
+    """A credential that is to read only may write."""
+
+    reason = "write_allowed"
+
+
 class FetchFailed(DrystoneError):
     """A file or an image could not be had from where it is published, or is not what it should be."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import datetime
 import hashlib
 import os
 import secrets
@@ -16,15 +17,12 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import ApiError, InvalidInput, Refused
-
-try:
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-except ImportError as error:
-    CRYPTOGRAPHY_ERROR: ImportError | None = error
-else:
-    CRYPTOGRAPHY_ERROR = None
+from ansible_collections.drystone.platform.plugins.module_utils._generated_certificate import (
+    must_renew,
+    new_certificate,
+    public_part,
+)
+from ansible_collections.drystone.platform.plugins.module_utils._ssh_key import new_key, public_line
 
 MANAGED_BY = ("app.kubernetes.io/managed-by", "drystone")
 _ALPHABET = string.ascii_letters + string.digits
@@ -43,6 +41,8 @@ class Client(t.Protocol):
 
     def patch(self, resource: t.Any, name: str, patch: Object, namespace: str | None = None) -> Object: ...
 
+    def delete(self, resource: t.Any, name: str, namespace: str | None = None, *, uid: str | None = None) -> bool: ...
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -52,6 +52,8 @@ class Entry:
     kind: str
     length: int = 32
     comment: str = ""
+    hosts: tuple[str, ...] = ()
+    days: int = 365
     path: str | None = None
 
 
@@ -63,6 +65,7 @@ class Outcome:
     generated: list[str] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
     public_keys: dict[str, str] = field(default_factory=dict)
+    certificates: dict[str, str] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     before: dict[str, str] = field(default_factory=dict)
     private: list[str] = field(default_factory=list, repr=False)
@@ -73,27 +76,36 @@ class Outcome:
         return self.action != "unchanged" or bool(self.written)
 
 
-def generate(entry: Entry) -> str:
+def generate(entry: Entry, now: datetime.datetime) -> str:
     """Make a new value."""
     if entry.kind == "password":
         return "".join(secrets.choice(_ALPHABET) for _position in range(entry.length))
-    key = Ed25519PrivateKey.generate()
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-    ).decode()
+    if entry.kind == "tls_certificate":
+        return new_certificate(entry.hosts, entry.days, now)
+    return new_key()
 
 
 def public_key(entry: Entry, value: str, where: str) -> str:
     """Derive the line that may be shown from an SSH private key."""
     try:
-        key = serialization.load_ssh_private_key(value.encode(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        line = public_line(value)
+    except ValueError as error:
         raise InvalidInput(
-            f"Key {entry.name} of {where} holds no SSH private key without a passphrase ({type(error).__name__}). "
+            f"Key {entry.name} of {where} holds no SSH private key without a passphrase ({error}). "
             "Delete the key or the Secret to have a new one generated."
         ) from error
-    line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
     return f"{line} {entry.comment}".rstrip()
+
+
+def certificate(entry: Entry, value: str, where: str) -> str:
+    """Take the certificate, which may be shown, from a private key and its certificate."""
+    try:
+        return public_part(value)
+    except ValueError as error:
+        raise InvalidInput(
+            f"Key {entry.name} of {where} holds no private key with its certificate in PEM format ({error}). "
+            "Delete the key or the Secret to have a new one generated."
+        ) from error
 
 
 def fingerprint(value: str) -> str:
@@ -125,10 +137,12 @@ def ensure(
     labels: dict[str, str],
     write: t.Callable[[str, str], None],
     check: bool,
+    rotate: bool = False,
+    now: t.Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.timezone.utc),
 ) -> Outcome:
     """Make what is missing of the Secret, keep what is there, and write the files that mirror keys of it.
 
-    A Secret made by somebody else is used as it is if it has every key; it is never extended.
+    A Secret made by somebody else is used as it is if it has every key; it is never extended, renewed or rotated.
     """
     where = f"Secret {namespace}/{name}"
     resource = client.resource_for("v1", "Secret")
@@ -138,7 +152,8 @@ def ensure(
         outcome = Outcome(
             before={entry.name: fingerprint(values[entry.name]) for entry in entries if entry.name in values}
         )
-        missing = {entry.name: generate(entry) for entry in entries if entry.name not in values}
+        due = [entry for entry in entries if rotate or _is_due(entry, values, found, where, now())]
+        missing = {entry.name: generate(entry, now()) for entry in due}
         if missing:
             outcome.generated = sorted(missing)
             outcome.action = "configured" if found else "created"
@@ -156,6 +171,8 @@ def ensure(
         outcome.fingerprints[entry.name] = fingerprint(value)
         if entry.kind == "ssh_ed25519":
             outcome.public_keys[entry.name] = public_key(entry, value, where)
+        if entry.kind == "tls_certificate":
+            outcome.certificates[entry.name] = certificate(entry, value, where)
         if entry.path and _file_differs(entry.path, value):
             outcome.written.append(entry.path)
             if not check:
@@ -163,12 +180,41 @@ def ensure(
     return outcome
 
 
-def _refuse_foreign(found: Object, missing: dict[str, str], where: str) -> None:
-    label, value = MANAGED_BY
-    if ((found.get("metadata") or {}).get("labels") or {}).get(label) != value:
+def remove(client: Client, *, namespace: str, name: str, check: bool) -> Outcome:
+    """Delete the Secret if there is one and Drystone made it."""
+    resource = client.resource_for("v1", "Secret")
+    found = client.get(resource, name, namespace)
+    if found is None:
+        return Outcome()
+    if not _is_ours(found):
         raise Refused(
-            f"{where} exists, was not made by Drystone (it lacks the label {label}={value}) and has no "
-            f"{', '.join(sorted(missing))}. Add what is missing to it, or move it out of the way."
+            f"Secret {namespace}/{name} was not made by Drystone (it lacks the label {'='.join(MANAGED_BY)}), so it is "
+            "not deleted. Delete it by hand if nothing needs it."
+        )
+    if not check:
+        client.delete(resource, name, namespace, uid=found["metadata"].get("uid"))
+    return Outcome(action="deleted", before={key: "deleted" for key in found.get("data") or {}})
+
+
+def _is_due(entry: Entry, values: dict[str, str], found: Object | None, where: str, now: datetime.datetime) -> bool:
+    if entry.name not in values:
+        return True
+    if entry.kind != "tls_certificate" or found is None or not _is_ours(found):
+        return False
+    certificate(entry, values[entry.name], where)
+    return must_renew(values[entry.name], entry.hosts, now)
+
+
+def _is_ours(found: Object) -> bool:
+    label, value = MANAGED_BY
+    return ((found.get("metadata") or {}).get("labels") or {}).get(label) == value
+
+
+def _refuse_foreign(found: Object, missing: dict[str, str], where: str) -> None:
+    if not _is_ours(found):
+        raise Refused(
+            f"{where} exists, was not made by Drystone (it lacks the label {'='.join(MANAGED_BY)}) and has no "
+            f"{', '.join(sorted(missing))} that would do. Add what is missing to it, or move it out of the way."
         )
 
 

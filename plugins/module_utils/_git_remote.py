@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The git command line against one remote, cut off from the user's own Git. PRIVATE to the collection.
 
-No agent, no configuration of user or system, no prompt, no credential helper, and no host key but those in one file.
+No agent, no configuration of user or system, no prompt, no credential helper but a file of our own, and no host key
+but those in one file. Nothing secret is in an argument or the environment: only paths of files are.
 """
 
 from __future__ import annotations
@@ -11,39 +12,36 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import time
 import typing as t
 from dataclasses import dataclass
-from functools import partial
 
-from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, InvalidInput
+from ansible_collections.drystone.platform.plugins.module_utils._errors import (
+    CommandFailed,
+    InvalidInput,
+    RefNotFound,
+    RemoteUnavailable,
+)
+from ansible_collections.drystone.platform.plugins.module_utils._git_failure import failure, is_refusal
 
-TRAILER = "Drystone-Content"
 _NAME = "Drystone"
 _EMAIL = "drystone@localhost"
-_NOT_YET = (
-    "Connection refused",
-    "Connection closed by",
-    "Connection reset by",
-    "Connection timed out",
-    "No route to host",
-)
-# What git adds to every failure of the transport.
-_CHATTER = ("Please make sure you have the correct access rights", "and the repository exists.")
-_HINTS = (
-    ("Host key verification failed", "The server's host key is not the one in {known_hosts}."),
-    ("Permission denied (publickey)", "The server does not accept the key {private_key}."),
-    ("Connection refused", "Nothing listens there: is the Git server running, and its port mapped?"),
-    ("timed out", "Nothing answered there in time."),
-    ("Repository not found", "Is the path right?"),
-    ("does not appear to be a git repository", "Is the path right?"),
-)
+AUTHOR = f"{_NAME} <{_EMAIL}>"
+# How this host gets to the world, not how the user uses Git.
+_PROXIES = ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY")
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_SHOWN_BRANCHES = 8
 
 
 @dataclass(frozen=True)
 class Remote:
-    """One repository and the only credentials that are used for it."""
+    """One repository and the only credentials that are used for it.
+
+    With host_key_alias host keys are looked up by that name and not by the host's; credentials is a file as git's
+    credential store has it. The last two say what the credential is called in messages.
+    """
 
     url: str
     branch: str = "main"
@@ -51,6 +49,20 @@ class Remote:
     known_hosts: str | None = None
     timeout: int = 60
     connect_timeout: int = 0
+    host_key_alias: str = ""
+    credentials: str | None = None
+    ca_cert: str | None = None
+    key_name: str = ""
+    username: str = ""
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What messages call the things that are used."""
+        return {
+            "private_key": self.key_name or str(self.private_key),
+            "known_hosts": "known_hosts" if self.key_name else str(self.known_hosts),
+            "username": self.username,
+        }
 
     def environment(self, directory: str) -> dict[str, str]:
         """Say what git gets to see of the world."""
@@ -58,9 +70,11 @@ class Remote:
         ssh += ["-o", "PasswordAuthentication=no", "-o", "StrictHostKeyChecking=yes", "-o", "UpdateHostKeys=no"]
         ssh += ["-o", f"UserKnownHostsFile={self.known_hosts or '/dev/null'}", "-o", "GlobalKnownHostsFile=/dev/null"]
         ssh += ["-o", f"ConnectTimeout={min(self.timeout, 10)}", "-o", "ServerAliveInterval=10"]
+        if self.host_key_alias:
+            ssh += ["-o", f"HostKeyAlias={self.host_key_alias}"]
         if self.private_key:
             ssh += ["-i", self.private_key]
-        return {
+        seen = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": directory,
             "LC_ALL": "C",
@@ -74,6 +88,16 @@ class Remote:
             "GIT_COMMITTER_NAME": _NAME,
             "GIT_COMMITTER_EMAIL": _EMAIL,
         }
+        if self.url.startswith("https://"):
+            # A redirection must not lead to where the password would be sent in the clear.
+            seen |= {"GIT_ALLOW_PROTOCOL": "https"}
+            seen |= {name: os.environ[name] for name in _PROXIES if name in os.environ}
+        if self.ca_cert:
+            seen["GIT_SSL_CAINFO"] = self.ca_cert
+        if self.credentials:
+            helper = f"store --file={shlex.quote(self.credentials)}"
+            seen |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "credential.helper", "GIT_CONFIG_VALUE_0": helper}
+        return seen
 
 
 class Git:
@@ -94,7 +118,7 @@ class Git:
         for name, path in (("private key", remote.private_key), ("known_hosts file", remote.known_hosts)):
             if path and not os.path.isfile(path):
                 raise InvalidInput(f"The {name} {path} for {remote.url} does not exist.")
-        self.run("init", "--quiet", "--bare", doing="Preparing a temporary repository")
+        self.run("init", "--quiet", "--bare", "--template=", doing="Preparing a temporary repository")
 
     def run(
         self,
@@ -105,7 +129,7 @@ class Git:
         index: str | None = None,
         accept: tuple[int, ...] = (0,),
     ) -> str:
-        """Run git and return what it printed; CommandFailed says what was being done."""
+        """Run git and return what it printed; CommandFailed, or a class below it, says what was being done."""
         environment = dict(self._environment, GIT_DIR=self.directory)
         if work_tree:
             environment["GIT_WORK_TREE"] = work_tree
@@ -113,36 +137,16 @@ class Git:
             environment["GIT_INDEX_FILE"] = os.path.join(self.directory, index)
         command = ["git", "-c", "core.autocrlf=false", "-c", "gc.auto=0", "-c", "protocol.ext.allow=never", *arguments]
         try:
-            done = subprocess.run(
-                command,
-                cwd=work_tree or self.directory,
-                env=environment,
-                input=text,
-                stdin=None if text is not None else subprocess.DEVNULL,
-                capture_output=True,
-                check=False,
-                encoding="utf-8",
-                errors="replace",
-                timeout=self.remote.timeout,
-            )
+            status, stdout, stderr = _run(command, work_tree or self.directory, environment, text, self.remote.timeout)
         except FileNotFoundError as error:
             raise CommandFailed(f"{doing}: there is no git command on this host. Install git.") from error
         except subprocess.TimeoutExpired as error:
-            raise CommandFailed(f"{doing}: git {arguments[0]} did not end within {self.remote.timeout} s.") from error
-        if done.returncode not in accept:
-            raise CommandFailed(
-                f"{doing}: git {arguments[0]} ended with status {done.returncode}: "
-                f"{_last_words(done.stderr)}{self._hint(done.stderr)}",
-                rc=done.returncode,
-                stderr=done.stderr,
-            )
-        return done.stdout.rstrip("\n")
-
-    def _hint(self, stderr: str) -> str:
-        for sign, hint in _HINTS:
-            if sign in stderr:
-                return " " + hint.format(known_hosts=self.remote.known_hosts, private_key=self.remote.private_key)
-        return ""
+            raise RemoteUnavailable(
+                f"{doing}: git {arguments[0]} did not end within {self.remote.timeout} s."
+            ) from error
+        if status not in accept:
+            raise failure(doing, arguments[0], status, stderr, self.remote)
+        return stdout.rstrip("\n")
 
     def fetch(self) -> str | None:
         """Fetch the remote branch with its history; None if the remote has no such branch."""
@@ -152,9 +156,9 @@ class Git:
         while True:
             try:
                 listed = self.run("ls-remote", "--heads", "--", self.remote.url, reference, doing=doing)
-            except CommandFailed as error:
+            except RemoteUnavailable:
                 # A pod is ready some moments before the last node forwards its port.
-                if self._clock() >= deadline or not any(sign in error.facts.get("stderr", "") for sign in _NOT_YET):
+                if self._clock() >= deadline:
                     raise
                 self._sleep(0.5)
             else:
@@ -171,83 +175,73 @@ class Git:
         doing = f"Pushing {commit[:12]} to branch {self.remote.branch} of {self.remote.url}"
         self.run("push", "--quiet", "--", self.remote.url, f"{commit}:refs/heads/{self.remote.branch}", doing=doing)
 
-    def tree_of_directory(self, path: str) -> str:
-        """Store what lies in a directory, minus what its .gitignore files leave out, and return the tree."""
-        doing = f"Reading {path}"
-        self.run("read-tree", "--empty", doing=doing, index="index.content")
-        self.run("add", "--all", "--", ".", doing=doing, work_tree=path, index="index.content")
-        return self.run("write-tree", doing=doing, index="index.content")
+    def resolve(self, ref: str, doing: str) -> str:
+        """Ask the remote for the commit that a branch, a tag, HEAD or a full hash is; RefNotFound if it has none."""
+        if _COMMIT.fullmatch(ref):
+            return self._fetched(ref, doing)
+        # As git itself looks a name up, a tag before a branch of the same name.
+        names = [ref] if ref == "HEAD" or ref.startswith("refs/") else [f"refs/tags/{ref}", f"refs/heads/{ref}"]
+        wanted = [name for plain in names for name in (f"{plain}^{{}}", plain)]
+        listed = self.run("ls-remote", "--", self.remote.url, *wanted, doing=doing)
+        found = {name: commit for commit, _tab, name in (line.partition("\t") for line in listed.splitlines())}
+        for name in wanted:
+            if name in found:
+                return found[name]
+        raise RefNotFound(f"{doing}: the repository has no branch or tag {ref}. {self._branches(doing)}", ref=ref)
 
-    def subtree(self, commit: str, prefix: str) -> str | None:
-        """The tree that lies under a prefix of a commit; None if there is none."""
-        found = self.run("ls-tree", "-d", commit, "--", prefix, doing=f"Reading {prefix} of commit {commit[:12]}")
-        match = re.match(r"\d+ tree ([0-9a-f]+)\t", found)
-        return match[1] if match else None
+    def _fetched(self, commit: str, doing: str) -> str:
+        try:
+            self.run("fetch", "--quiet", "--depth=1", "--no-tags", "--", self.remote.url, commit, doing=doing)
+        except CommandFailed as error:
+            if not re.search(
+                r"not our ref|unadvertised object|couldn't find remote ref", error.facts.get("stderr", "")
+            ):
+                raise
+            raise RefNotFound(f"{doing}: the repository has no commit {commit}.", ref=commit) from error
+        return commit
 
-    def commit(self, parent: str | None, tree: str, prefix: str, message: str) -> str:
-        """Make a commit that has the tree under the prefix and else what its parent has."""
-        doing = "Making a commit"
-        # Index operations with paths want a work tree; none of these touches a file in it.
-        run = partial(self.run, doing=doing, index="index.commit", work_tree=self.directory)
-        run("read-tree", parent or "--empty")
-        run("rm", "-r", "--cached", "--quiet", "--ignore-unmatch", "--", prefix)
-        run("read-tree", f"--prefix={prefix}/", tree)
-        whole = run("write-tree")
-        parents = ["-p", parent] if parent else []
-        return self.run("commit-tree", whole, *parents, doing=doing, text=f"{message}\n\n{TRAILER}: {tree}\n")
+    def _branches(self, doing: str) -> str:
+        listed = self.run("ls-remote", "--heads", "--", self.remote.url, doing=doing)
+        branches = [line.partition("refs/heads/")[2] for line in listed.splitlines()]
+        if not branches:
+            return "It has no branch at all: push a first commit."
+        more = f" and {len(branches) - _SHOWN_BRANCHES} more" if len(branches) > _SHOWN_BRANCHES else ""
+        return f"It has the branches {', '.join(branches[:_SHOWN_BRANCHES])}{more}."
 
-    def last_own_commit(self, head: str) -> tuple[str, str] | None:
-        """Find the newest commit that was made here: itself and the tree it says it brought."""
-        shown = self.run(
-            "log",
-            "--max-count=1",
-            f"--author=^{_NAME} <{_EMAIL}>$",
-            f"--grep=^{TRAILER}: ",
-            f"--format=%H %(trailers:key={TRAILER},valueonly,separator=)",
-            head,
-            doing=f"Reading the history of {self.remote.url}",
-        )
-        commit, _space, tree = shown.partition(" ")
-        return (commit, tree.strip()) if tree else None
-
-    def count(self, older: str, newer: str) -> int:
-        """How many commits the newer one is ahead of the older one."""
-        return int(self.run("rev-list", "--count", f"{older}..{newer}", doing="Counting commits"))
-
-    def changed_paths(self, before: str | None, after: str, prefix: str) -> list[str]:
-        """Name what differs between two trees, each line with its kind of change."""
-        empty = self.run("hash-object", "-t", "tree", "-w", "--stdin", doing="Comparing content", text="")
-        listed = self.run(
-            "diff-tree", "-r", "--no-renames", "--name-status", before or empty, after, doing="Comparing content"
-        )
-        return [f"{line[0]} {prefix}/{line[1:].strip()}" for line in listed.splitlines()]
-
-    def unbundle(self, path: str) -> str:
-        """Fetch the branch out of a bundle file."""
-        doing = f"Reading the Git bundle {path}"
-        self.run("bundle", "verify", "--quiet", path, doing=doing)
-        self.run("fetch", "--quiet", path, f"+refs/heads/{self.remote.branch}:refs/drystone/bundle", doing=doing)
-        return self.run("rev-parse", "refs/drystone/bundle", doing=doing)
-
-    def bundle(self, head: str, path: str) -> None:
-        """Write the branch with its history to a bundle file."""
-        doing = f"Writing the Git bundle {path}"
-        reference = f"refs/heads/{self.remote.branch}"
-        self.run("update-ref", reference, head, doing=doing)
-        self.run("bundle", "create", "--quiet", path, reference, doing=doing)
-
-    def bundled_head(self, path: str) -> str | None:
-        """The branch's commit in a bundle file; None if there is no such file or branch."""
-        if not os.path.isfile(path):
-            return None
-        listed = self.run("bundle", "list-heads", path, doing=f"Reading the Git bundle {path}", accept=(0, 1, 128))
-        for line in listed.splitlines():
-            commit, _space, reference = line.partition(" ")
-            if reference == f"refs/heads/{self.remote.branch}":
-                return commit
-        return None
+    def may_write(self, doing: str) -> bool:
+        """Ask the remote to take a push, up to where something would be sent, and tell whether it would."""
+        tree = self.run("hash-object", "-t", "tree", "-w", "--stdin", doing=doing, text="")
+        commit = self.run("commit-tree", tree, "-m", "Never sent", doing=doing)
+        target = f"{commit}:refs/heads/drystone-write-probe-{commit[:12]}"
+        try:
+            self.run("push", "--dry-run", "--quiet", "--", self.remote.url, target, doing=doing)
+        except RemoteUnavailable:
+            raise
+        except CommandFailed as error:
+            if is_refusal(error.facts.get("stderr", "")):
+                return False
+            raise
+        return True
 
 
-def _last_words(stderr: str) -> str:
-    lines = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith(_CHATTER)]
-    return " / ".join(lines[-3:]) or "it said nothing"
+def _run(
+    command: list[str], directory: str, environment: dict[str, str], text: str | None, timeout: float
+) -> tuple[int, str, str]:
+    """Run a command in a session of its own: it has no terminal to ask on, and nothing of it outlives the time-out."""
+    with subprocess.Popen(
+        command,
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(text, timeout=timeout)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, stdout, stderr

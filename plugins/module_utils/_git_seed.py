@@ -11,7 +11,8 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput
-from ansible_collections.drystone.platform.plugins.module_utils._git_remote import Git, Remote
+from ansible_collections.drystone.platform.plugins.module_utils._git_remote import Remote
+from ansible_collections.drystone.platform.plugins.module_utils._git_repository import Repository
 
 
 @dataclass
@@ -50,7 +51,7 @@ def seed(remote: Remote, *, source: str, prefix: str, subject: str, bundle: str 
     if not os.path.isdir(source):
         raise InvalidInput(f"The source {source} is no directory, so {remote.url} cannot be seeded from it.")
     with tempfile.TemporaryDirectory(prefix="drystone-git-") as directory:
-        git = Git(remote, directory)
+        git = Repository(remote, directory)
         tree = git.tree_of_directory(os.path.realpath(source))
         if not git.changed_paths(None, tree, prefix):
             raise InvalidInput(f"The source {source} is empty, so {remote.url} cannot be seeded from it.")
@@ -72,7 +73,7 @@ def seed(remote: Remote, *, source: str, prefix: str, subject: str, bundle: str 
         return outcome
 
 
-def _decide(git: Git, head: str | None, tree: str, prefix: str) -> Outcome:
+def _decide(git: Repository, head: str | None, tree: str, prefix: str) -> Outcome:
     where = f"{git.remote.url} ({git.remote.branch})"
     if head is None:
         paths = git.changed_paths(None, tree, prefix)
@@ -107,7 +108,7 @@ def _decide(git: Git, head: str | None, tree: str, prefix: str) -> Outcome:
 def back_up(remote: Remote, *, path: str, check: bool) -> Outcome:
     """Write the whole branch to a bundle file, unless that very commit is in it already."""
     with tempfile.TemporaryDirectory(prefix="drystone-git-") as directory:
-        git = Git(remote, directory)
+        git = Repository(remote, directory)
         head = git.fetch()
         where = f"{remote.url} ({remote.branch})"
         if head is None:

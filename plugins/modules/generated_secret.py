@@ -12,7 +12,8 @@ author:
   - The Drystone authors (@drystone)
 description:
   - Makes sure that a Secret has the given keys. Missing values are generated; a value that is there is never changed,
-    whoever made it, so nothing rotates on a second run.
+    whoever made it, so nothing rotates on a second run. The one exception is a certificate of ours that is about to
+    expire.
   - The cluster is the only truth. No value is returned or shown, only fingerprints and the public halves of SSH keys.
   - A Secret that something else created is used if it has all the keys, and never extended.
 extends_documentation_fragment:
@@ -38,11 +39,21 @@ options:
     description: Labels of the Secret when it is created, beside C(app.kubernetes.io/managed-by=drystone).
     type: dict
     default: {}
+  state:
+    description: Whether the Secret is to be there. V(absent) deletes it if Drystone made it; files stay.
+    type: str
+    choices:
+      - present
+      - absent
+    default: present
+  rotate:
+    description: Make all values anew. Each run with it does so again.
+    type: bool
+    default: false
   entries:
-    description: The keys of the Secret.
+    description: The keys of the Secret. Needed for O(state=present).
     type: list
     elements: dict
-    required: true
     suboptions:
       name:
         description: The key.
@@ -53,10 +64,13 @@ options:
           - What to generate.
           - V(password) is a random string of letters and digits.
           - V(ssh_ed25519) is an SSH private key without passphrase, in OpenSSH's format.
+          - V(tls_certificate) is a private key (ECDSA P-256) followed by a certificate that it signed itself, for a
+            server, in PEM format. It is made anew when it is valid for less than 30 days or lacks one of O(entries[].hosts).
         type: str
         choices:
           - password
           - ssh_ed25519
+          - tls_certificate
         required: true
       length:
         description: Length of a password.
@@ -66,6 +80,15 @@ options:
         description: Comment at the end of the public half of an SSH key.
         type: str
         default: ""
+      hosts:
+        description: Names and addresses that a certificate is for. Needed for V(tls_certificate).
+        type: list
+        elements: str
+        default: []
+      days:
+        description: How many days a new certificate is valid.
+        type: int
+        default: 365
       path:
         description:
           - File on the host that mirrors the value, mode 0600. It is put right if it differs.
@@ -99,6 +122,16 @@ EXAMPLES = r"""
         path: /home/operator/.ssh/id_example
   register: keys
 
+- name: Generate the certificate of a server, and again when it is about to expire
+  drystone.platform.generated_secret:
+    kubeconfig: ~/.kube/config
+    namespace: git
+    name: git-server-certificate
+    entries:
+      - name: server.pem
+        kind: tls_certificate
+        hosts: [git-server.git.svc, 127.0.0.1]
+
 - name: Show what may be shown of it
   ansible.builtin.debug:
     msg: "{{ keys.public_keys.operator }}"
@@ -122,7 +155,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 action:
-  description: What happened to the Secret, or would in check mode. One of V(created), V(configured), V(unchanged).
+  description:
+    - What happened to the Secret, or would in check mode. One of V(created), V(configured), V(unchanged), V(deleted).
   returned: success
   type: str
   sample: unchanged
@@ -145,6 +179,11 @@ public_keys:
   type: dict
   sample:
     operator: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI... operator@example
+certificates:
+  description: The certificate of every V(tls_certificate), by key, in PEM format.
+  returned: success
+  type: dict
+  sample: {}
 fingerprints:
   description: The beginning of the SHA-256 sum of every value, by key.
   returned: success
@@ -161,12 +200,9 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
 from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
-from ansible_collections.drystone.platform.plugins.module_utils._generated_secret import (
-    CRYPTOGRAPHY_ERROR,
-    Entry,
-    ensure,
-)
+from ansible_collections.drystone.platform.plugins.module_utils._generated_secret import Entry, ensure, remove
 from ansible_collections.drystone.platform.plugins.module_utils._kube_api import KubeApi
+from ansible_collections.drystone.platform.plugins.module_utils._ssh_key import CRYPTOGRAPHY_ERROR
 
 
 def _write(module: AnsibleModule, path: str, value: str) -> None:
@@ -185,35 +221,44 @@ def main() -> None:
             "namespace": {"type": "str", "required": True},
             "name": {"type": "str", "required": True},
             "labels": {"type": "dict", "default": {}},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "rotate": {"type": "bool", "default": False},
             "entries": {
                 "type": "list",
                 "elements": "dict",
-                "required": True,
                 "options": {
                     "name": {"type": "str", "required": True},
-                    "kind": {"type": "str", "choices": ["password", "ssh_ed25519"], "required": True},
+                    "kind": {"type": "str", "choices": ["password", "ssh_ed25519", "tls_certificate"], "required": True},
                     "length": {"type": "int", "default": 32},
                     "comment": {"type": "str", "default": ""},
+                    "hosts": {"type": "list", "elements": "str", "default": []},
+                    "days": {"type": "int", "default": 365},
                     "path": {"type": "path"},
                 },
+                "required_if": [("kind", "tls_certificate", ("hosts",))],
             },
         },
+        required_if=[("state", "present", ("entries",))],
         supports_check_mode=True,
     )
     if CRYPTOGRAPHY_ERROR:
         trace = "".join(traceback.format_exception(CRYPTOGRAPHY_ERROR))
         module.fail_json(msg=missing_required_lib("cryptography"), exception=trace)
     params = module.params
+    common = {"namespace": params["namespace"], "name": params["name"], "check": module.check_mode}
     try:
-        outcome = ensure(
-            KubeApi.from_kubeconfig(params["kubeconfig"], params["context"]),
-            namespace=params["namespace"],
-            name=params["name"],
-            labels=params["labels"],
-            entries=[Entry(**entry) for entry in params["entries"]],
-            write=lambda path, value: _write(module, path, value),
-            check=module.check_mode,
-        )
+        api = KubeApi.from_kubeconfig(params["kubeconfig"], params["context"])
+        if params["state"] == "absent":
+            outcome = remove(api, **common)
+        else:
+            outcome = ensure(
+                api,
+                labels=params["labels"],
+                entries=[Entry(**{**entry, "hosts": tuple(entry["hosts"])}) for entry in params["entries"]],
+                write=lambda path, value: _write(module, path, value),
+                rotate=params["rotate"],
+                **common,
+            )
     except DrystoneError as error:
         module.fail_json(msg=error.msg, **error.facts)
     module.no_log_values.update(outcome.private)
@@ -223,6 +268,7 @@ def main() -> None:
         generated=outcome.generated,
         written=outcome.written,
         public_keys=outcome.public_keys,
+        certificates=outcome.certificates,
         fingerprints=outcome.fingerprints,
         diff={
             "before": {"data": outcome.before, "stale_files": outcome.written},
