@@ -1,0 +1,207 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: git_sync_secret_info
+short_description: Tell what credential git-sync has, and whether it reads its repository
+version_added: 1.0.0
+author:
+  - The Drystone authors (@drystone)
+description:
+  - Reads a Secret of the shape that git-sync uses, and the one in which a generated key waits to be authorised. Returns
+    what may be shown of them.
+  - On request the credential is tried, from this host and as M(drystone.platform.git_sync_secret) proves it. A
+    credential that does not work is a result here, and no failure.
+extends_documentation_fragment:
+  - drystone.platform._attributes
+  - drystone.platform._kube
+attributes:
+  check_mode:
+    details:
+      - It only reads.
+  diff_mode:
+    support: none
+    details:
+      - Nothing is changed.
+options:
+  namespace:
+    description: Namespace of the Secret.
+    type: str
+    required: true
+  name:
+    description: Name of the Secret.
+    type: str
+    required: true
+  check:
+    description: Whether to read the repository with the credential.
+    type: bool
+    default: false
+  repository:
+    description: URL of the repository as git-sync uses it. The default is the one for which the Secret was made.
+    type: str
+  check_repository:
+    description: URL of the same repository as this host reaches it. The default is O(repository).
+    type: str
+  ref:
+    description: Branch, tag or full hash of the commit to read. The default is the one for which the Secret was made.
+    type: str
+requirements:
+  - cryptography
+  - git with O(check)
+  - ssh of OpenSSH with O(check) of an SSH repository
+seealso:
+  - module: drystone.platform.git_sync_secret
+"""
+
+EXAMPLES = r"""
+- name: Read what git-sync has
+  drystone.platform.git_sync_secret_info:
+    kubeconfig: ~/.kube/config
+    namespace: dev
+    name: site-git-credentials
+  register: credentials
+
+- name: Find a key that was staged and never authorised
+  ansible.builtin.debug:
+    msg: "{{ credentials.staged_public_key }}"
+  when: credentials.staged_public_key is not none
+
+- name: Insist that the credential works now
+  drystone.platform.git_sync_secret_info:
+    kubeconfig: ~/.kube/config
+    namespace: dev
+    name: site-git-credentials
+    check: true
+  register: checked
+  failed_when: checked is failed or not checked.readable
+
+- name: Try it on the repository as this host reaches it
+  drystone.platform.git_sync_secret_info:
+    kubeconfig: ~/.kube/config
+    namespace: dev
+    name: site-git-credentials
+    check: true
+    check_repository: ssh://git@127.0.0.1:2222/srv/git/site-content.git
+"""
+
+RETURN = r"""
+exists:
+  description: Whether there is such a Secret.
+  returned: success
+  type: bool
+  sample: true
+ours:
+  description: Whether M(drystone.platform.git_sync_secret) made it.
+  returned: success
+  type: bool
+  sample: true
+auth:
+  description: How the credential authenticates, V(ssh) or V(https). Null if there is none.
+  returned: success
+  type: str
+  sample: ssh
+public_key:
+  description: The public half of the SSH key. Null if there is none.
+  returned: success
+  type: str
+  sample: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI... dev/site-git-credentials
+fingerprint:
+  description: The fingerprint of the SSH key, or the beginning of a SHA-256 sum for HTTPS. Null if there is none.
+  returned: success
+  type: str
+  sample: SHA256:4rEdyZSaZkGc1rXLM9wK0iYYpHgcXXyqVjWnbFJfQ1Q
+host_key_fingerprints:
+  description: Type and fingerprint of each host key that is accepted.
+  returned: success
+  type: list
+  elements: str
+  sample:
+    - ssh-ed25519 SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8
+staged_public_key:
+  description: The public half of the key that waits to be authorised. Null if there is none.
+  returned: success
+  type: str
+  sample: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI... dev/site-git-credentials
+staged_fingerprint:
+  description: Its fingerprint. Null if there is none.
+  returned: success
+  type: str
+  sample: SHA256:4rEdyZSaZkGc1rXLM9wK0iYYpHgcXXyqVjWnbFJfQ1Q
+repository:
+  description: The repository that the credential is for. Null if it is not known.
+  returned: success
+  type: str
+  sample: git@git.example.org:team/site-content.git
+ref:
+  description: The branch, tag or commit.
+  returned: success
+  type: str
+  sample: main
+readable:
+  description: Whether the credential reads the repository now.
+  returned: with O(check)
+  type: bool
+  sample: true
+commit:
+  description: The commit that O(ref) is now. Null if it cannot be read.
+  returned: with O(check)
+  type: str
+  sample: 5b3d2b0ce1b2f1d6c5a4f0b0f3a1e2d3c4b5a697
+reason:
+  description:
+    - Why it cannot be read, in the words of M(drystone.platform.git_sync_secret), or V(credential_missing) or
+      V(auth_differs). Null if it can.
+  returned: with O(check)
+  type: str
+  sample: permission_denied
+problem:
+  description: The same in a sentence. Null if it can be read.
+  returned: with O(check)
+  type: str
+  sample: There is no Secret dev/site-git-credentials.
+"""
+
+import traceback
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
+from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
+from ansible_collections.drystone.platform.plugins.module_utils._git_credentials import password_in
+from ansible_collections.drystone.platform.plugins.module_utils._git_sync_info import inspect
+from ansible_collections.drystone.platform.plugins.module_utils._kube_api import KubeApi
+from ansible_collections.drystone.platform.plugins.module_utils._ssh_key import CRYPTOGRAPHY_ERROR
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **kube_argspec(),
+            "namespace": {"type": "str", "required": True},
+            "name": {"type": "str", "required": True},
+            "check": {"type": "bool", "default": False},
+            "repository": {"type": "str"},
+            "check_repository": {"type": "str"},
+            "ref": {"type": "str"},
+        },
+        supports_check_mode=True,
+    )
+    if CRYPTOGRAPHY_ERROR:
+        trace = "".join(traceback.format_exception(CRYPTOGRAPHY_ERROR))
+        module.fail_json(msg=missing_required_lib("cryptography"), exception=trace)
+    params = dict(module.params)
+    module.no_log_values.update(password_in(params["repository"]) | password_in(params["check_repository"]))
+    try:
+        api = KubeApi.from_kubeconfig(params.pop("kubeconfig"), params.pop("context"))
+        facts = inspect(api, **params, hide=module.no_log_values.update)
+    except DrystoneError as error:
+        module.fail_json(msg=error.msg, **error.facts)
+    module.exit_json(changed=False, **facts)
+
+
+if __name__ == "__main__":
+    main()
