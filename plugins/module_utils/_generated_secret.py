@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import datetime
+import datetime as dt
 import hashlib
 import os
 import secrets
@@ -76,7 +76,7 @@ class Outcome:
         return self.action != "unchanged" or bool(self.written)
 
 
-def generate(entry: Entry, now: datetime.datetime) -> str:
+def generate(entry: Entry, now: dt.datetime) -> str:
     """Make a new value."""
     if entry.kind == "password":
         return "".join(secrets.choice(_ALPHABET) for _position in range(entry.length))
@@ -138,7 +138,7 @@ def ensure(
     write: t.Callable[[str, str], None],
     check: bool,
     rotate: bool = False,
-    now: t.Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.timezone.utc),
+    now: t.Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
 ) -> Outcome:
     """Make what is missing of the Secret, keep what is there, and write the files that mirror keys of it.
 
@@ -193,10 +193,10 @@ def remove(client: Client, *, namespace: str, name: str, check: bool) -> Outcome
         )
     if not check:
         client.delete(resource, name, namespace, uid=found["metadata"].get("uid"))
-    return Outcome(action="deleted", before={key: "deleted" for key in found.get("data") or {}})
+    return Outcome(action="deleted", before=dict.fromkeys(found.get("data") or {}, "deleted"))
 
 
-def _is_due(entry: Entry, values: dict[str, str], found: Object | None, where: str, now: datetime.datetime) -> bool:
+def _is_due(entry: Entry, values: dict[str, str], found: Object | None, where: str, now: dt.datetime) -> bool:
     if entry.name not in values:
         return True
     if entry.kind != "tls_certificate" or found is None or not _is_ours(found):

@@ -65,7 +65,8 @@ options:
           - V(password) is a random string of letters and digits.
           - V(ssh_ed25519) is an SSH private key without passphrase, in OpenSSH's format.
           - V(tls_certificate) is a private key (ECDSA P-256) followed by a certificate that it signed itself, for a
-            server, in PEM format. It is made anew when it is valid for less than 30 days or lacks one of O(entries[].hosts).
+            server, in PEM format. It is made anew when it is valid for less than 30 days or lacks one of
+            O(entries[].hosts).
         type: str
         choices:
           - password
@@ -84,7 +85,6 @@ options:
         description: Names and addresses that a certificate is for. Needed for V(tls_certificate).
         type: list
         elements: str
-        default: []
       days:
         description: How many days a new certificate is valid.
         type: int
@@ -228,10 +228,14 @@ def main() -> None:
                 "elements": "dict",
                 "options": {
                     "name": {"type": "str", "required": True},
-                    "kind": {"type": "str", "choices": ["password", "ssh_ed25519", "tls_certificate"], "required": True},
+                    "kind": {
+                        "type": "str",
+                        "choices": ["password", "ssh_ed25519", "tls_certificate"],
+                        "required": True,
+                    },
                     "length": {"type": "int", "default": 32},
                     "comment": {"type": "str", "default": ""},
-                    "hosts": {"type": "list", "elements": "str", "default": []},
+                    "hosts": {"type": "list", "elements": "str"},
                     "days": {"type": "int", "default": 365},
                     "path": {"type": "path"},
                 },
@@ -254,7 +258,7 @@ def main() -> None:
             outcome = ensure(
                 api,
                 labels=params["labels"],
-                entries=[Entry(**{**entry, "hosts": tuple(entry["hosts"])}) for entry in params["entries"]],
+                entries=[Entry(**{**entry, "hosts": tuple(entry["hosts"] or ())}) for entry in params["entries"]],
                 write=lambda path, value: _write(module, path, value),
                 rotate=params["rotate"],
                 **common,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import os
 import typing as t
 from pathlib import Path
@@ -14,6 +15,7 @@ from ansible_collections.drystone.platform.plugins.module_utils import _generate
 from ansible_collections.drystone.platform.plugins.module_utils._errors import ApiError, InvalidInput, Refused
 
 PASSWORD = gs.Entry("auth", "password", length=20)
+CERTIFICATE = gs.Entry("server.pem", "tls_certificate", hosts=("localhost",), days=100)
 
 
 class Cluster:
@@ -63,19 +65,33 @@ class Cluster:
         found["data"] |= patch["data"]
         return found
 
+    def delete(self, _resource: str, name: str, namespace: str | None = None, *, uid: str | None = None) -> bool:
+        self._before_write()
+        return self.secrets.pop((namespace or "", name), None) is not None
+
 
 @pytest.fixture
 def cluster() -> Cluster:
     return Cluster()
 
 
-def ensure(cluster: Cluster, *entries: gs.Entry, check: bool = False) -> gs.Outcome:
+def ensure(
+    cluster: Cluster, *entries: gs.Entry, check: bool = False, rotate: bool = False, days: int = 0
+) -> gs.Outcome:
     def write(path: str, value: str) -> None:
         Path(path).write_text(value)
         os.chmod(path, 0o600)
 
     return gs.ensure(
-        cluster, namespace="demo", name="s", entries=list(entries), labels={"a": "b"}, write=write, check=check
+        cluster,
+        namespace="demo",
+        name="s",
+        entries=list(entries),
+        labels={"a": "b"},
+        write=write,
+        check=check,
+        rotate=rotate,
+        now=lambda: dt.datetime.now(dt.UTC) + dt.timedelta(days=days),
     )
 
 
@@ -155,3 +171,52 @@ def test_value_that_is_no_key_is_named(cluster: Cluster) -> None:
     with pytest.raises(InvalidInput, match="Key key of Secret demo/s holds no SSH private key") as caught:
         ensure(cluster, gs.Entry("key", "ssh_ed25519"))
     assert "secret-canary" not in str(caught.value)
+
+
+def test_certificate_is_made_anew_when_it_is_about_to_expire(cluster: Cluster) -> None:
+    first = ensure(cluster, CERTIFICATE)
+    assert not ensure(cluster, CERTIFICATE, days=69).changed
+    assert ensure(cluster, CERTIFICATE, days=71, check=True).action == "configured"
+    second = ensure(cluster, CERTIFICATE, days=71)
+    assert (second.action, second.generated, cluster.writes) == ("configured", ["server.pem"], 2)
+    assert second.before == first.fingerprints
+    assert second.certificates != first.certificates
+    assert not ensure(cluster, CERTIFICATE, days=71).changed
+
+
+def test_certificate_of_somebody_else_is_used_and_never_renewed(cluster: Cluster) -> None:
+    ensure(cluster, CERTIFICATE)
+    cluster.secrets["demo", "s"]["metadata"]["labels"] = {}
+    outcome = ensure(cluster, CERTIFICATE, days=99)
+    assert (outcome.changed, cluster.writes) == (False, 1)
+    assert outcome.certificates["server.pem"].startswith("-----BEGIN CERTIFICATE-----")
+
+
+def test_value_that_is_no_certificate_is_named(cluster: Cluster) -> None:
+    cluster.put("s", {"server.pem": "secret-canary"}, {"app.kubernetes.io/managed-by": "drystone"})
+    with pytest.raises(InvalidInput, match=r"Key server.pem of Secret demo/s holds no private key with its") as caught:
+        ensure(cluster, CERTIFICATE)
+    assert "secret-canary" not in str(caught.value)
+
+
+def test_values_are_made_anew_on_request_and_in_our_own_secret_only(cluster: Cluster) -> None:
+    ensure(cluster, PASSWORD)
+    before = cluster.value("s", "auth")
+    assert ensure(cluster, PASSWORD, rotate=True, check=True).action == "configured"
+    assert cluster.value("s", "auth") == before
+    assert ensure(cluster, PASSWORD, rotate=True).generated == ["auth"]
+    assert cluster.value("s", "auth") != before
+    cluster.secrets["demo", "s"]["metadata"]["labels"] = {}
+    with pytest.raises(Refused):
+        ensure(cluster, PASSWORD, rotate=True)
+
+
+def test_only_our_own_secret_is_deleted(cluster: Cluster) -> None:
+    ensure(cluster, PASSWORD)
+    assert gs.remove(cluster, namespace="demo", name="s", check=True).changed
+    assert ("demo", "s") in cluster.secrets
+    assert gs.remove(cluster, namespace="demo", name="s", check=False).action == "deleted"
+    assert not gs.remove(cluster, namespace="demo", name="s", check=False).changed
+    cluster.put("s", {"auth": "theirs"})
+    with pytest.raises(Refused, match="was not made by Drystone"):
+        gs.remove(cluster, namespace="demo", name="s", check=False)

@@ -93,3 +93,16 @@ def test_foreign_secret_is_refused_with_the_reason(run: t.Callable[..., Run], fa
     refused = run()
     assert refused.code == 1
     assert "was not made by Drystone" in refused.result["msg"]
+
+
+def test_a_certificate_is_returned_and_its_key_is_not(run: t.Callable[..., Run], fake_api: FakeApi) -> None:
+    done = run(entries=[{"name": "server.pem", "kind": "tls_certificate", "hosts": ["localhost"]}])
+    secret = fake_api.find("Secret", "generated", "demo")
+    assert secret is not None
+    value = base64.b64decode(secret["data"]["server.pem"]).decode()
+    assert value.endswith(done.result["certificates"]["server.pem"])
+    key = value.removesuffix(done.result["certificates"]["server.pem"]).splitlines()[1:-1]
+    assert key
+    assert [line for line in key if line in done.output] == []
+    refused = run(entries=[{"name": "server.pem", "kind": "tls_certificate"}])
+    assert "hosts" in refused.result["msg"]
