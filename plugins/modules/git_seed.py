@@ -11,7 +11,8 @@ version_added: 1.0.0
 author:
   - The Drystone authors (@drystone)
 description:
-  - Commits the content of a directory under a prefix of a Git repository and pushes it, as a fast-forward only.
+  - Commits the content of a directory to a Git repository, under a prefix or as the whole of it, and pushes it, as a
+    fast-forward only.
   - An empty repository gets its first commit, or its old history back from O(bundle).
   - A repository whose content is still what this module brought last gets a commit on top when the source has changed.
   - A repository whose content somebody else has changed since is left alone, and both commits are named.
@@ -34,9 +35,11 @@ options:
     type: path
     required: true
   prefix:
-    description: Directory in the repository that gets the content. Nothing outside it is touched.
+    description:
+      - Directory in the repository that gets the content. Nothing outside it is touched.
+      - Without one the content is the whole of the repository.
     type: str
-    required: true
+    default: ""
   subject:
     description: First line of the commit message.
     type: str
@@ -132,7 +135,7 @@ def main() -> None:
         argument_spec={
             **git_argspec(),
             "source": {"type": "path", "required": True},
-            "prefix": {"type": "str", "required": True},
+            "prefix": {"type": "str", "default": ""},
             "subject": {"type": "str", "default": "Bring deploy/ up to date"},
             "bundle": {"type": "path"},
         },

@@ -35,11 +35,11 @@ class Site:
     def edit(self, name: str, text: str) -> None:
         (self.source / name).write_text(text)
 
-    def seed(self, *, check: bool = False) -> gs.Outcome:
+    def seed(self, *, check: bool = False, prefix: str = "deploy") -> gs.Outcome:
         return gs.seed(
             Remote(str(self.server)),
             source=str(self.source),
-            prefix="deploy",
+            prefix=prefix,
             subject="Seed",
             bundle=str(self.bundle),
             check=check,
@@ -330,3 +330,17 @@ def test_missing_key_file_is_named(site: Site, fake_ssh: Path) -> None:
     (fake_ssh / "key").unlink()
     with pytest.raises(InvalidInput, match=r"private key .*/key for ssh://.* does not exist"):
         _over_ssh(site)
+
+
+def test_without_a_prefix_the_content_is_the_whole_repository(site: Site) -> None:
+    assert site.seed(prefix="").paths == ["A environments/dev/a.yaml"]
+    assert site.git("ls-tree", "-r", "--name-only", "main") == "environments/dev/a.yaml"
+    assert site.seed(prefix="").action == "unchanged"
+    site.edit("b.yaml", "b: 1\n")
+    (site.source / "environments/dev/a.yaml").unlink()
+    outcome = site.seed(prefix="")
+    assert (outcome.action, sorted(outcome.paths)) == ("pushed", ["A b.yaml", "D environments/dev/a.yaml"])
+    assert site.git("ls-tree", "-r", "--name-only", "main") == "b.yaml"
+    theirs = site.commit_by_somebody_else("theirs.txt", "theirs")
+    site.edit("c.yaml", "c: 1\n")
+    assert (site.seed(prefix="").action, site.head()) == ("diverged", theirs)
