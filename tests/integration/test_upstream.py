@@ -30,6 +30,7 @@ VERSIONS = {
     "alertmanager": "9.2.1",
     "argo_rollouts": "9.2.2",
     "argocd": "9.0.1",
+    "commit_publisher": "9.2.11",
     "greeter": "9.0.2",
     "git_server": "9.0.3",
     "git_sync": "9.2.10",
@@ -47,6 +48,7 @@ VERSIONS = {
     "redis": "9.1",
     "registry": "9.1.1",
     "reloader": "9.2.8",
+    "site": "9.2.12",
     "traefik": "9.2.9",
 }
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
@@ -79,8 +81,11 @@ IMAGES = {
 PUBLISHED = {
     "git-server": f"git-server:{VERSIONS['git_server']}",
     "greeter": f"greeter:{VERSIONS['greeter']}",
+    "commit-publisher": f"commit-publisher:{VERSIONS['commit_publisher']}",
+    "site": f"site:{VERSIONS['site']}",
     **{part: f"{part}:{tag}" for part, tag in TAGS.items()},
 }
+BUILT = ("commit-publisher", "git-server", "greeter", "site")
 IN_ENGINE = (
     f"drystone.local/node:v{VERSIONS['kubernetes']}",
     f"drystone.local/registry:v{VERSIONS['registry']}",
@@ -224,7 +229,8 @@ def publish_images(site: Site) -> None:
 def site(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
     before = image_names()
     root = tmp_path_factory.mktemp("upstream")
-    for folder in ("tiny", "project/bundle/images/git-server", "project/app/greeter"):
+    apps = (f"project/app/{name}" for name in ("commit_publisher", "greeter", "site"))
+    for folder in ("tiny", "project/bundle/images/git-server", *apps):
         (root / folder).mkdir(parents=True)
         base = "scratch" if folder == "tiny" else "${BASE}"
         (root / folder / "Dockerfile").write_text(f"ARG BASE\nFROM {base}\nCOPY marker /{folder}\n")
@@ -238,7 +244,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
     finally:
         site.upstream.stop()
         ours: tuple[str, ...] = (f"{site.upstream.host}/", *IN_ENGINE, TINY)
-        ours += tuple(f"drystone.local/build/{name}:upstream-" for name in ("git-server", "greeter"))
+        ours += tuple(f"drystone.local/build/{name}:upstream-" for name in BUILT)
         for name in image_names() - before:
             if name.startswith(ours):
                 command("docker", "rmi", name)

@@ -79,6 +79,14 @@ def test_the_greeter_says_its_pinned_version(root: Path, pins: dict[str, str]) -
     assert f'VERSION = "{pins["greeter"]}"' in (root / "app/greeter/server.py").read_text()
 
 
+def test_the_commit_publisher_says_its_pinned_version(root: Path, pins: dict[str, str]) -> None:
+    assert f'VERSION = "{pins["commit_publisher"]}"' in (root / "app/commit_publisher/__init__.py").read_text()
+
+
+# Argo CD reads deploy/ and none of our variables: tests/unit/deploy compares its images with the pins.
+ALSO_SAY = {"deploy/components/git-content/kustomization.yaml": {"git_sync"}}
+
+
 def test_no_version_is_written_a_second_time(root: Path, files: list[Path], pins: dict[str, str]) -> None:
     # Versions like 1.0.0 or 7.0 are too common to be recognised.
     telling = {name: version for name, version in pins.items() if re.fullmatch(r"\d+\.\d+\.\d+", version)}
@@ -96,7 +104,9 @@ def test_no_version_is_written_a_second_time(root: Path, files: list[Path], pins
             continue
         for number, line in enumerate(lines, 1):
             found += [
-                f"{path}:{number} repeats drystone_{name}_version" for name in wanted if wanted[name].search(line)
+                f"{path}:{number} repeats drystone_{name}_version"
+                for name in wanted.keys() - ALSO_SAY.get(str(path), set())
+                if wanted[name].search(line)
             ]
     assert found == []
 
