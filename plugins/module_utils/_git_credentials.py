@@ -148,7 +148,9 @@ def read_https(username: str | None, password: str | None, ca_cert: str | None) 
                 reason=f"{name}_invalid",
             )
     if ":" in (username or ""):
-        raise InvalidInput("The username for HTTPS has a colon, which basic authentication cannot send.")
+        raise InvalidInput(
+            "The username for HTTPS has a colon, which basic authentication cannot send.", reason="username_invalid"
+        )
     ca_cert = f"{ca_cert.strip()}\n" if ca_cert and ca_cert.strip() else ""
     if ca_cert:
         try:

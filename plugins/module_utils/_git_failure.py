@@ -113,7 +113,9 @@ def failure(doing: str, command: str, status: int, stderr: str, used: Credential
         if re.search(sign.pattern, plain):
             found = _FINGERPRINT.search(plain)
             shown = f" (it shows {found[1]} now)" if found else ""
-            return sign.kind(f"{said} {sign.hint.format(**used.names, shown=shown)}", rc=status, stderr=stderr)
+            return sign.kind(
+                f"{said.rstrip('.')}. {sign.hint.format(**used.names, shown=shown)}", rc=status, stderr=stderr
+            )
     return CommandFailed(said, rc=status, stderr=stderr)
 
 

@@ -155,6 +155,7 @@ class _Keeper:
                 error.facts |= {"changed": made is not None, "staged": True, **facts}
                 if error.reason in ("permission_denied", "repository_not_found"):
                     error.msg += f" Authorise this key to read the repository, and run again: {facts['public_key']}"
+                    error.args = (error.msg,)
             raise
 
     def _pending(self) -> Stored | None:

@@ -205,8 +205,9 @@ def _patch(stored: Stored, planned: Stored) -> Object:
     metadata: Object = {"resourceVersion": old["metadata"]["resourceVersion"]}
     for section in ("labels", "annotations"):
         before = old["metadata"].get(section) or {}
-        metadata[section] = {key: value for key, value in new["metadata"][section].items() if before.get(key) != value}
-    return {"metadata": metadata, "data": data}
+        fresh = {key: value for key, value in new["metadata"][section].items() if before.get(key) != value}
+        metadata |= {section: fresh} if fresh else {}
+    return {"metadata": metadata, **({"data": data} if data else {})}
 
 
 def _decoded(value: t.Any) -> str:

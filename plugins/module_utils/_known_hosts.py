@@ -10,7 +10,6 @@ import binascii
 import fnmatch
 import hashlib
 import hmac
-import re
 import typing as t
 from dataclasses import dataclass
 
@@ -95,17 +94,19 @@ def _read(line: str) -> HostKey | None:
 
 
 def _is_key(key: HostKey) -> bool:
-    """Whether the key is of the type that its line says."""
+    """Whether the key is whole and of the type that its line says: fields with their lengths, the type first."""
     try:
-        blob = base64.b64decode(key.blob, validate=True)
+        rest = base64.b64decode(key.blob, validate=True)
     except (binascii.Error, ValueError):
         return False
-    size = int.from_bytes(blob[:4], "big")
-    return (
-        bool(re.fullmatch(r"[a-z0-9@.-]+", key.kind))
-        and len(blob) > 4 + size
-        and blob[4 : 4 + size] == key.kind.encode()
-    )
+    fields = []
+    while rest:
+        size = 4 + int.from_bytes(rest[:4], "big")
+        if len(rest) < size:
+            return False
+        fields.append(rest[4:size])
+        rest = rest[size:]
+    return len(fields) > 1 and fields[0] == key.kind.encode()
 
 
 def _hashed_matches(hosts: str, name: str) -> bool:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import typing as t
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 if t.TYPE_CHECKING:
     from tests.unit.fake_api import FakeApi
+    from tests.unit.fake_git import FakeGit
     from tests.unit.fake_upstream import FakeUpstream
 
 
@@ -44,6 +46,18 @@ def fake_upstream() -> t.Iterator[FakeUpstream]:
     upstream.start()
     yield upstream
     upstream.stop()
+
+
+@pytest.fixture
+def fake_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[FakeGit]:
+    """Serve a Git repository over HTTPS, and over an ssh that is first on PATH; see fake_git.py."""
+    site: FakeGit = _load("fake_git").FakeGit(tmp_path / "git")
+    monkeypatch.setenv("PATH", f"{site.bin}{os.pathsep}{os.environ['PATH']}")
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    site.start()
+    yield site
+    site.stop()
 
 
 @pytest.fixture
