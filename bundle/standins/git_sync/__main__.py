@@ -132,7 +132,7 @@ def assemble(options: Options, children: Children, log: Log) -> tuple[Syncer, Me
     if options.webhook_url:
         hooks.append(Hook("webhook", webhook(options), options.webhook_backoff, metrics, log))
     if options.exechook_command:
-        run = exechook(options, children, made, repository.worktree)
+        run = exechook(options, children, {**os.environ, **made}, repository.worktree)
         hooks.append(Hook("exechook", run, options.exechook_backoff, metrics, log))
     for hook in hooks:
         hook.start()
@@ -150,21 +150,25 @@ def main(arguments: list[str]) -> int:
     os.umask(0o002 if options.group_write else 0o022)
     where = f"{options.ref} of {options.repo}, at {options.path(options.link)}"
     log.say(f"Drystone's stand-in for git-sync follows {where}", uid=os.getuid(), gid=os.getgid())
-    ending = threading.Event()
+    # Whoever has a reason to end says so here: a status, or a signal its number. A pipe, because a signal that another
+    # thread gets does not wake the main thread from waiting for an event.
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
     statuses: list[int] = []
 
     def end(status: int) -> None:
         statuses.append(status)
-        ending.set()
+        os.write(writing, b"\0")
 
     def on_death(failure: threading.ExceptHookArgs) -> None:
         log.fail("git-sync has a fault, aborting", f"{failure.exc_type.__name__}: {failure.exc_value}")
         end(1)
 
     threading.excepthook = on_death
+    signal.set_wakeup_fd(writing)
     # The first process of a container gets no signal that it has no handler for.
     for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda number, _frame: end(128 + number))
+        signal.signal(name, lambda *_: None)
     children = Children()
     syncer, metrics = assemble(options, children, log)
     if options.http_bind:
@@ -179,10 +183,11 @@ def main(arguments: list[str]) -> int:
             end(syncer.run())
 
     threading.Thread(target=work, daemon=True).start()
-    ending.wait()
+    number = os.read(reading, 1)[0]
     children.end()
-    return statuses[0]
+    return 128 + number if number else statuses[0]
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    # At once: threads may be at anything, which the orderly end of an interpreter does not survive.
+    os._exit(main(sys.argv[1:]))

@@ -17,9 +17,9 @@ _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, 
 _AMOUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _TRUTH = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
 _SWITCHES = ("--one-time", "--group-write", "--http-metrics")
-# Upstream reads these, or hands them to git; here they would be ignored without a word. Kubernetes sets variables of
+# Upstream or its Git would do as these say; here they would be ignored without a word. Kubernetes sets variables of
 # such names, too, for Services: those mean nothing to either.
-_VARIABLE = re.compile(r"GITSYNC_|GIT_")
+_VARIABLE = re.compile(r"GITSYNC_|GIT_(SYNC_|ASKPASS|CONFIG|COOKIE_FILE|KNOWN_HOSTS|PROXY|SSH|SSL)")
 _OF_A_SERVICE = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$")
 _NO_REF = re.compile(r"^-|\.\.|[\s~^:?*\[\\\x00-\x1f\x7f]|\$\(")
 _ESCAPES = {"n": "\n", "t": "\t", '"': '"', ",": ",", "\\": "\\"}

@@ -48,6 +48,7 @@ class Repository:
         self._updated = updated
         self._trusted = False
         self._first = True
+        self._littered = False
         self._lock = -1
 
     def worktree(self, commit: str) -> Path:
@@ -207,7 +208,7 @@ class Repository:
 
     def clear(self, deadline: Deadline) -> None:
         """Remove worktrees that were replaced long enough ago, and what only they needed."""
-        live, stale = self.live(), 0
+        live = self.live()
         for path in sorted(self.worktrees.iterdir()):
             if path == live:
                 continue
@@ -215,11 +216,17 @@ class Repository:
             if leftover or time.time() - path.lstat().st_mtime >= self._options.stale_worktree_timeout:
                 self._log.say("removing worktree", 1, path=str(path))
                 _remove(path)
-                stale += not leftover
-        if stale:
+                self._littered = True
+        if not self._littered:
+            return
+        try:
             self._git(deadline, "worktree", "prune")
             self._git(deadline, "reflog", "expire", "--expire-unreachable=all", "--all")
             self._git(deadline, "gc", "--quiet")
+        except Failed:
+            self._trusted = False
+            raise
+        self._littered = False
 
     # --- what an end at any moment leaves behind ---
 
@@ -254,6 +261,8 @@ class Repository:
             return False
         try:
             self._git(deadline, "fsck", "--connectivity-only", "--no-progress", "--no-dangling")
+            # What a fetch left that came to nothing is of no use, and maybe it is what fills the disk.
+            self._git(deadline, "prune", "--expire=now")
         except Killed:
             raise
         except Failed as error:
