@@ -133,7 +133,7 @@ class HttpsCredential:
         return f"https://{quote(self.username, safe='')}:{quote(self.password, safe='')}@{where}\n"
 
 
-Credential = SshCredential | HttpsCredential
+Credential: t.TypeAlias = "SshCredential | HttpsCredential"
 
 
 def read_https(username: str | None, password: str | None, ca_cert: str | None) -> HttpsCredential:

@@ -77,7 +77,7 @@ SAID: list[tuple[type[errors.DrystoneError], str]] = [
 @pytest.mark.parametrize(("kind", "said"), SAID)
 def test_what_was_said_has_one_class(kind: type[errors.DrystoneError], said: str) -> None:
     error = failure("Reading main of x", "ls-remote", 128, said + END, USED)
-    assert type(error) is kind
+    assert error.__class__ is kind
     assert error.msg.startswith("Reading main of x: git ls-remote ended with status 128: ")
     assert error.facts["rc"] == 128
     assert "{" not in error.msg

@@ -292,7 +292,7 @@ def test_each_failure_over_ssh_has_its_class_and_leaves_the_secret_alone(
     versions = world.api.versions_of_all()
     with pytest.raises(kind, match=said) as caught:
         do(world)
-    assert type(caught.value) is kind
+    assert caught.value.__class__ is kind
     assert caught.value.facts["reason"]
     assert world.api.versions_of_all() == versions
 
@@ -344,7 +344,7 @@ def test_each_failure_over_https_has_its_class_and_leaves_the_secret_alone(world
     versions = world.api.versions_of_all()
     with pytest.raises(kind, match=said) as caught:
         do(world)
-    assert type(caught.value) is kind
+    assert caught.value.__class__ is kind
     assert world.api.versions_of_all() == versions
 
 
