@@ -1,0 +1,158 @@
+"""For tests and the benchmark of Git content: pushes, a client that never stops asking, what everyone sees."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from drystone_testing import Git, Http, Kubectl, wait_until
+
+NAMESPACE, WORKLOAD = "dev", "site"
+PUBLISHED = f"{WORKLOAD}-git-content"
+WHERE = f"--namespace={NAMESPACE}"
+PODS = f"--selector=app.kubernetes.io/name={WORKLOAD}"
+
+# Asks at a steady rate on a new connection each time, as many users would, and tells what came back when it is stopped.
+CLIENT = """
+import collections, http.client, json, signal, sys, threading, time
+url, rate, workers = sys.argv[1], float(sys.argv[2]), 10
+stopped, lock = threading.Event(), threading.Lock()
+total, failed, seen = 0, [], collections.OrderedDict()
+for name in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(name, lambda *_: stopped.set())
+def ask(number):
+    global total
+    due = time.monotonic() + number / rate
+    while not stopped.wait(max(0, due - time.monotonic())):
+        due += workers / rate
+        commit = ""
+        try:
+            connection = http.client.HTTPConnection(url, timeout=5)
+            connection.request("GET", "/")
+            answer = connection.getresponse()
+            answer.read()
+            problem = "" if answer.status == 200 else "status %d" % answer.status
+            commit = answer.headers.get("Git-Commit", "")
+            connection.close()
+        except Exception as error:
+            problem = repr(error)
+        with lock:
+            total += 1
+            if problem:
+                failed.append([time.time(), problem])
+            else:
+                first, _last, count = seen.get(commit, (time.time(), 0, 0))
+                seen[commit] = (first, time.time(), count + 1)
+threads = [threading.Thread(target=ask, args=(n,)) for n in range(workers)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(json.dumps({"total": total, "failed": failed[:20], "errors": len(failed), "seen": seen}))
+"""
+
+
+class Client:
+    """A Pod beside the workload that asks it all the time."""
+
+    def __init__(self, kubectl: Kubectl, image: str, rate: float = 50) -> None:
+        self.kubectl = kubectl
+        self.name = f"client-{int(time.time())}"
+        security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsUser": 1001}
+        pod = {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [
+                {
+                    "name": "client",
+                    "image": image,
+                    "command": ["python3", "-c", CLIENT, f"{WORKLOAD}.{NAMESPACE}.svc:8080", str(rate)],
+                    "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
+                    "securityContext": security,
+                }
+            ],
+        }
+        metadata = {"name": self.name, "namespace": NAMESPACE}
+        kubectl.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod})
+        kubectl("wait", f"pod/{self.name}", WHERE, "--for=condition=Ready", "--timeout=60s")
+
+    def stop(self) -> dict[str, Any]:
+        """End it and give what it saw."""
+        self.kubectl("exec", self.name, WHERE, "--", "kill", "-TERM", "1")
+        self.kubectl("wait", f"pod/{self.name}", WHERE, "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
+        told: dict[str, Any] = json.loads(self.kubectl("logs", self.name, WHERE))
+        self.kubectl("delete", "pod", self.name, WHERE, "--wait=false")
+        return told
+
+
+class Content:
+    """The repository as a team works on it."""
+
+    def __init__(self, git: Git, url: str, folder: Path) -> None:
+        self.git, self.url, self.clone = git, url, folder / "content"
+        done = git("clone", "--quiet", url, str(self.clone))
+        assert done.returncode == 0, done.stderr
+
+    def __call__(self, *arguments: str) -> str:
+        """Run Git in the clone."""
+        done = self.git("-C", str(self.clone), *arguments)
+        assert done.returncode == 0, f"git {' '.join(arguments)}: {done.stderr}"
+        return done.stdout.strip()
+
+    def commit(self, text: str, *, push: bool = True) -> str:
+        """Change the page and give the commit."""
+        page = self.clone / "page.html"
+        page.write_text(f"<p>{text}</p>\n")
+        self("add", "--all")
+        self("commit", "--quiet", f"--message={text}")
+        if push:
+            self("push", "--quiet", "origin", "HEAD:main")
+        return self("rev-parse", "HEAD")
+
+
+class Site:
+    """The workload as anybody sees it from outside."""
+
+    def __init__(self, kubectl: Kubectl, http: Http) -> None:
+        self.kubectl, self.http = kubectl, http
+
+    def config(self) -> dict[str, Any]:
+        """The ConfigMap that tells the commit."""
+        found: dict[str, Any] = self.kubectl.json("get", "configmap", PUBLISHED, WHERE)
+        return found
+
+    def published(self) -> str:
+        commit: str = self.config().get("data", {}).get("commit", "")
+        return commit
+
+    def pods(self) -> list[dict[str, Any]]:
+        """Pods that are not being deleted."""
+        return [pod for pod in self.kubectl.items("pods", WHERE, PODS) if "deletionTimestamp" not in pod["metadata"]]
+
+    def revisions(self) -> int:
+        return len(self.kubectl.items("replicasets", WHERE, PODS))
+
+    def settled(self) -> bool:
+        """Whether the Deployment is all of one revision, and all of it ready."""
+        found = self.kubectl.json("get", "deployment", WORKLOAD, WHERE)
+        status, wanted = found["status"], found["spec"]["replicas"]
+        counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")]
+        return status.get("observedGeneration") == found["metadata"]["generation"] and counts == [wanted] * 4
+
+    def served(self) -> set[str]:
+        """The commits that the Pods say in their header."""
+        names = [pod["metadata"]["name"] for pod in self.pods()]
+        return {self.http.get(NAMESPACE, name, 8080, kind="pods").headers.get("Git-Commit", "") for name in names}
+
+    def metric(self, name: str) -> list[str]:
+        """Lines of a metric of the publisher."""
+        (pod,) = self.kubectl.items("pods", WHERE, f"--selector=app.kubernetes.io/name={WORKLOAD}-git-syncer")
+        text = self.http.get(NAMESPACE, pod["metadata"]["name"], 8081, "/metrics", kind="pods").text
+        return [line for line in text.splitlines() if line.startswith(name)]
+
+    def reaches(self, commit: str, timeout: float = 120) -> bool:
+        """Whether a commit is published, rolled out and served by every Pod in time."""
+        return wait_until(
+            lambda: self.published() == commit and self.settled() and self.served() == {commit}, timeout, every=1
+        )

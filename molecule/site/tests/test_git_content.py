@@ -1,0 +1,168 @@
+"""A push is content, ConfigMap, annotation, metric and header, one restart of each replica and no error."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from drystone_testing import Git, Http, Kubectl, Playbook, wait_until
+from git_content import NAMESPACE, PUBLISHED, WHERE, WORKLOAD, Client, Content, Site
+
+SOAK = bool(os.environ.get("DRYSTONE_SOAK"))
+PUSHES = 30 if SOAK else 3
+
+
+@pytest.fixture(scope="module")
+def content(variables: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Content:
+    url = variables["git_host_url"].replace("/platform.git", "/site-content.git")
+    return Content(Git(variables, "operator_key"), url, tmp_path_factory.mktemp("content"))
+
+
+@pytest.fixture
+def site(kubectl: Kubectl, http: Http) -> Site:
+    made = Site(kubectl, http)
+    assert wait_until(made.settled, timeout=120)
+    return made
+
+
+@pytest.fixture
+def client(kubectl: Kubectl, variables: dict[str, Any]) -> Iterator[Client]:
+    made = Client(kubectl, variables["images"]["greeter"])
+    yield made
+    kubectl.run("delete", "pod", made.name, WHERE, "--ignore-not-found", "--wait=false")
+
+
+@pytest.fixture
+def no_git_server(kubectl: Kubectl) -> Iterator[None]:
+    kubectl("scale", "deployment/git-server", "--namespace=git", "--replicas=0")
+    kubectl("wait", "--for=delete", "pods", "--all", "--namespace=git", "--timeout=90s")
+    yield
+    kubectl("scale", "deployment/git-server", "--namespace=git", "--replicas=1")
+    kubectl("rollout", "status", "deployment/git-server", "--namespace=git", "--timeout=120s")
+
+
+def bring_back(kubectl: Kubectl) -> None:
+    kubectl("scale", "deployment/git-server", "--namespace=git", "--replicas=1")
+    kubectl("rollout", "status", "deployment/git-server", "--namespace=git", "--timeout=120s")
+
+
+def test_each_push_reaches_everyone_restarts_each_replica_once_and_costs_no_request(
+    site: Site, content: Content, client: Client
+) -> None:
+    pushed = []
+    for number in range(PUSHES):
+        before, generation = {pod["metadata"]["uid"] for pod in site.pods()}, site.revisions()
+        pushed.append(content.commit(f"push {number} {os.urandom(4).hex()}"))
+        assert site.reaches(pushed[-1]), (site.config(), site.served())
+        config = site.config()
+        assert config["metadata"]["annotations"]["drystone.dev/git-commit"] == pushed[-1]
+        assert config["data"]["ref"] == "main"
+        committed = datetime.fromisoformat(content("show", "--no-patch", "--format=%cI", "HEAD"))
+        assert datetime.fromisoformat(config["data"]["commit_time"]) == committed
+        (info,) = site.metric("git_content_info{")
+        assert f'commit="{pushed[-1]}"' in info
+        after = site.pods()
+        assert before.isdisjoint(pod["metadata"]["uid"] for pod in after)
+        assert [status["restartCount"] for pod in after for status in pod["status"]["containerStatuses"]] == [0, 0]
+        # Old ReplicaSets are forgotten after a few, so their number may stay.
+        assert site.revisions() - generation <= 1
+        assert not wait_until(lambda: not site.settled(), timeout=3)
+    told = client.stop()
+    assert told["total"] > 100
+    assert (told["errors"], told["failed"]) == (0, [])
+    assert list(told["seen"])[1:] == pushed
+
+
+def test_an_outage_of_the_remote_is_not_one_of_the_site(
+    site: Site, content: Content, client: Client, kubectl: Kubectl, no_git_server: None
+) -> None:
+    commit = site.published()
+    assert not wait_until(lambda: site.served() != {commit}, timeout=15)
+    # A Pod that starts now waits for its content; the others go on.
+    lost = site.pods()[0]["metadata"]["name"]
+    kubectl("delete", "pod", lost, WHERE)
+    assert not wait_until(site.settled, timeout=10)
+    waiting = [pod for pod in site.pods() if pod["status"]["phase"] == "Pending"]
+    assert len(waiting) == 1
+    bring_back(kubectl)
+    assert wait_until(site.settled, timeout=60)
+    assert site.served() == {commit}
+    assert site.reaches(content.commit("after the outage"))
+    assert client.stop()["errors"] == 0
+
+
+def test_rewritten_history_is_published_like_any_other(site: Site, content: Content) -> None:
+    content.commit("to be taken back")
+    content("reset", "--quiet", "--hard", "HEAD~1")
+    commit = content.commit("instead", push=False)
+    content("push", "--quiet", "--force", "origin", "HEAD:main")
+    assert site.reaches(commit)
+
+
+def test_keys_are_rotated_under_load_and_the_old_one_is_refused(
+    site: Site, content: Content, client: Client, kubectl: Kubectl
+) -> None:
+    name = f"{WORKLOAD}-git-credentials"
+    before = kubectl.json("get", "secret", name, WHERE)["data"]["ssh"]
+    revisions = site.revisions()
+    done = Playbook("playbooks/rotate_git_credentials.yml", {}, "-vvvv", "--diff")
+    assert done.code == 0, done.output
+    after = kubectl.json("get", "secret", name, WHERE)["data"]["ssh"]
+    assert before != after
+    assert site.revisions() == revisions
+    for secret in (before, after):
+        assert secret not in done.output
+    assert "PRIVATE KEY-----" not in done.output
+    assert site.reaches(content.commit("with the new key"))
+    assert client.stop()["errors"] == 0
+
+
+def test_a_revoked_key_keeps_the_last_good_content(site: Site, content: Content, kubectl: Kubectl) -> None:
+    commit = site.published()
+    readers = kubectl.json("get", "configmap", "git-server-readers", "--namespace=git")["data"]
+    kubectl("patch", "configmap", "git-server-readers", "--namespace=git", '--patch={"data": {"authorized_keys": ""}}')
+    kubectl("annotate", "pods", "--all", "--namespace=git", "--overwrite", f"test={os.urandom(3).hex()}")
+    try:
+        withheld = content.commit("while nobody may read")
+        assert not wait_until(lambda: site.published() != commit, timeout=30)
+        assert site.served() == {commit}
+        assert site.settled()
+    finally:
+        patch = json.dumps({"data": readers})
+        kubectl("patch", "configmap", "git-server-readers", "--namespace=git", f"--patch={patch}")
+        kubectl("annotate", "pods", "--all", "--namespace=git", "--overwrite", f"test={os.urandom(3).hex()}")
+    assert site.reaches(withheld)
+
+
+def test_only_the_publisher_may_write_and_only_that_one_object(kubectl: Kubectl, site: Site) -> None:
+    table = {
+        f"get configmaps {NAMESPACE}": False,
+        f"create configmaps {NAMESPACE}": False,
+        f"get secrets {NAMESPACE}": False,
+        f"list pods {NAMESPACE}": False,
+    }
+    account = f"{NAMESPACE}/{WORKLOAD}-git-syncer"
+    assert dict(zip(table, kubectl.may(account, *table), strict=True)) == table
+    user = f"--as=system:serviceaccount:{account.replace('/', ':')}"
+    asked = kubectl.run("auth", "can-i", "patch", f"configmap/{PUBLISHED}", WHERE, user)
+    assert asked.stdout.strip() == "yes"
+    for pod in site.pods():
+        assert not [volume for volume in pod["spec"]["volumes"] if "projected" in volume]
+
+
+def test_a_storm_of_edits_ends_with_what_is_in_git_and_few_restarts(site: Site, kubectl: Kubectl) -> None:
+    commit = site.published()
+    site.kubectl("annotate", "configmap", PUBLISHED, WHERE, "--overwrite", "test=no-op")
+    revisions = site.revisions()
+    assert not wait_until(lambda: site.revisions() != revisions, timeout=5)
+    for number in range(100 if SOAK else 10):
+        patch = json.dumps({"data": {"note": str(number)}})
+        kubectl("patch", "configmap", PUBLISHED, WHERE, f"--patch={patch}")
+    assert wait_until(site.settled, timeout=240)
+    assert site.published() == commit
+    assert site.served() == {commit}
