@@ -82,7 +82,8 @@ _SIGNS = (
     _Sign(
         RepositoryNotFound,
         r"[Rr]epository not found|does not appear to be a git repository|repository '.*' not found|"
-        r"[Rr]epository does not exist|could not be found or you don't have permission|returned error: 404",
+        r"[Rr]epository does not exist|could not be found or you don't have permission|returned error: 404|"
+        r"may only read the repository",
         "Is the path right? Servers say the same of a repository that the credential may not see.",
     ),
 )

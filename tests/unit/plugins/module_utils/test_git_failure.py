@@ -68,6 +68,7 @@ SAID: list[tuple[type[errors.DrystoneError], str]] = [
         errors.RepositoryNotFound,
         "remote: ERROR: The project you were looking for could not be found or you don't have permission to view it.",
     ),
+    (errors.RepositoryNotFound, "This key may only read the repository /srv/git/site-content.git."),
     # What is quoted is a name, not a message.
     (errors.RepositoryNotFound, "fatal: 'Connection refused.git' does not appear to be a git repository"),
     (errors.CommandFailed, "fatal: something new about 'Permission denied (publickey)'"),
