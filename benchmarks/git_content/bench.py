@@ -37,11 +37,8 @@ class Watch:
     def push(self, commit: str, began: float) -> dict[str, float]:
         """Give the seconds from the push until things are first seen."""
         marks: dict[str, float] = {}
-        pods, deployment = (
-            f"/api/v1/namespaces/{NAMESPACE}/pods",
-            f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{WORKLOAD}",
-        )
-        selector = f"?labelSelector=app.kubernetes.io/name={WORKLOAD}"
+        pods = f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app.kubernetes.io/name={WORKLOAD}"
+        deployment = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{WORKLOAD}"
         known = {pod["metadata"]["uid"] for pod in self.get(pods)["items"]}
         while "replaced" not in marks:
             now = time.time() - began
@@ -109,7 +106,7 @@ def main() -> None:
         content = Content(drystone_testing.Git(variables, "operator_key"), url, folder)
         site, watch = Site(kubectl, http), Watch(http)
         client = Client(kubectl, variables["images"]["greeter"])
-        pushes = []
+        pushes: list[dict[str, Any]] = []
         for number in range(options.pushes):
             commit = content.commit(f"benchmark {number} {os.urandom(4).hex()}")
             began = time.time()
