@@ -46,8 +46,10 @@ class Outcome:
         }
 
 
-def seed(remote: Remote, *, source: str, prefix: str, subject: str, bundle: str | None, check: bool) -> Outcome:
+def seed(remote: Remote, *, source: str | None, prefix: str, subject: str, bundle: str | None, check: bool) -> Outcome:
     """Bring the content of a directory into a repository, unless commits made there are in the way."""
+    if source is None:
+        return _restore(remote, bundle, check)
     if not os.path.isdir(source):
         raise InvalidInput(f"The source {source} is no directory, so {remote.url} cannot be seeded from it.")
     with tempfile.TemporaryDirectory(prefix="drystone-git-") as directory:
@@ -71,6 +73,21 @@ def seed(remote: Remote, *, source: str, prefix: str, subject: str, bundle: str 
         if outcome.changed and not check:
             git.push(outcome.revision or restored or "")
         return outcome
+
+
+def _restore(remote: Remote, bundle: str | None, check: bool) -> Outcome:
+    """Give an empty repository its history back, if it was kept."""
+    with tempfile.TemporaryDirectory(prefix="drystone-git-") as directory:
+        git = Repository(remote, directory)
+        where = f"{remote.url} ({remote.branch})"
+        if head := git.fetch():
+            return Outcome("unchanged", f"{where} is at {head[:12]}.", revision=head, before=head)
+        if not bundle or not os.path.isfile(bundle):
+            return Outcome("unchanged", f"{where} is empty, and nothing is to be brought.")
+        restored = git.unbundle(bundle)
+        if not check:
+            git.push(restored)
+        return Outcome("restored", f"The history of {where} up to {restored[:12]} comes back from {bundle}.", restored)
 
 
 def _decide(git: Repository, head: str | None, tree: str, prefix: str) -> Outcome:

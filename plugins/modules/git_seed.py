@@ -32,8 +32,8 @@ options:
   source:
     description:
       - Directory with the content. What its own C(.gitignore) files leave out is left out.
+      - Without one, an empty repository gets its old history back from O(bundle), and nothing else is done.
     type: path
-    required: true
   prefix:
     description:
       - Directory in the repository that gets the content. Nothing outside it is touched.
@@ -134,7 +134,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **git_argspec(),
-            "source": {"type": "path", "required": True},
+            "source": {"type": "path"},
             "prefix": {"type": "str", "default": ""},
             "subject": {"type": "str", "default": "Bring deploy/ up to date"},
             "bundle": {"type": "path"},

@@ -35,10 +35,10 @@ class Site:
     def edit(self, name: str, text: str) -> None:
         (self.source / name).write_text(text)
 
-    def seed(self, *, check: bool = False, prefix: str = "deploy") -> gs.Outcome:
+    def seed(self, *, check: bool = False, prefix: str = "deploy", restore_only: bool = False) -> gs.Outcome:
         return gs.seed(
             Remote(str(self.server)),
-            source=str(self.source),
+            source=None if restore_only else str(self.source),
             prefix=prefix,
             subject="Seed",
             bundle=str(self.bundle),
@@ -344,3 +344,15 @@ def test_without_a_prefix_the_content_is_the_whole_repository(site: Site) -> Non
     theirs = site.commit_by_somebody_else("theirs.txt", "theirs")
     site.edit("c.yaml", "c: 1\n")
     assert (site.seed(prefix="").action, site.head()) == ("diverged", theirs)
+
+
+def test_without_a_source_an_empty_repository_gets_its_history_back_and_no_other_is_touched(site: Site) -> None:
+    assert site.seed(restore_only=True).action == "unchanged"
+    head = site.seed().revision
+    assert (site.seed(restore_only=True).action, site.head()) == ("unchanged", head)
+    assert gs.back_up(Remote(str(site.server)), path=str(site.bundle), check=False).action == "written"
+    subprocess.run(["rm", "-r", site.server], check=True)
+    site.make_server()
+    assert site.seed(restore_only=True, check=True).action == "restored"
+    assert site.git("for-each-ref") == ""
+    assert (site.seed(restore_only=True).action, site.head()) == ("restored", head)
