@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from drystone_testing import ROOT, Git, Kubectl, Playbook, run, wait_until
 
@@ -111,3 +112,40 @@ def test_no_private_key_is_shown(variables: dict[str, Any]) -> None:
     done = Playbook("playbooks/deploy_platform.yml", {}, "--tags=git_server", "--diff", "-vvvv")
     assert done.code == 0
     assert [line for key in keys for line in key.splitlines()[1:-1] if line in done.output] == []
+
+
+def test_each_repository_is_seeded_from_its_directory(operator: Git, variables: dict[str, Any], tmp_path: Path) -> None:
+    url = variables["git_host_url"].replace("platform", "site-content")
+    done = operator("clone", "--quiet", url, str(tmp_path / "content"))
+    assert done.returncode == 0, done.stderr
+    source = ROOT / "app/site/content"
+    for path in source.rglob("*.html"):
+        assert (tmp_path / "content" / path.relative_to(source)).read_text() == path.read_text()
+
+
+def test_argo_cd_s_key_is_for_its_own_repository(deploy: Git, variables: dict[str, Any]) -> None:
+    done = deploy("ls-remote", variables["git_host_url"].replace("platform", "site-content"))
+    assert done.returncode != 0
+    assert "may only read the repository /srv/git/platform.git" in done.stderr
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_https_wants_a_token_and_shows_the_certificate_that_was_written_down(
+    variables: dict[str, Any], host: str
+) -> None:
+    url = f"https://{host}:{variables['git_https_port']}"
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = f"{variables['git_dir']}/https.crt"
+    assert session.get(f"{url}/healthz", timeout=10).status_code == 200
+    for service in ("git-upload-pack", "git-receive-pack"):
+        answer = session.get(f"{url}/platform.git/info/refs", params={"service": service}, timeout=10)
+        assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, 'Basic realm="git"')
+
+
+def test_https_cannot_write_the_repositories(kubectl: Kubectl) -> None:
+    pod = kubectl.items("pods", "--namespace=git", "--selector=app.kubernetes.io/name=git-server")[0]
+    (https,) = [one for one in pod["spec"]["containers"] if one["name"] == "https"]
+    assert https["securityContext"]["readOnlyRootFilesystem"]
+    (mount,) = [one for one in https["volumeMounts"] if one["mountPath"] == "/srv/git"]
+    assert mount["readOnly"]
