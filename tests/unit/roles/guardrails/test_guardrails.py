@@ -31,7 +31,7 @@ SERVICES: dict[tuple[str, str], tuple[dict[str, str] | None, dict[int, int]]] = 
     ("kube-system", "kube-dns"): ({"k8s-app": "kube-dns"}, {53: 53}),
     ("kube-system", "metrics-server"): ({"k8s-app": "metrics-server"}, {443: 10250}),
     ("default", "kubernetes"): (None, {443: 6443}),
-    ("git", "git-server"): ({"app.kubernetes.io/name": "git-server"}, {2222: 2222}),
+    ("git", "git-server"): ({"app.kubernetes.io/name": "git-server"}, {2222: 2222, 8443: 8443}),
     ("argocd", "argocd-redis"): ({"app.kubernetes.io/name": "argocd-redis"}, {6379: 6379}),
     ("argocd", "argocd-repo-server"): ({"app.kubernetes.io/name": "argocd-repo-server"}, {8081: 8081, 8084: 8084}),
     ("argocd", "argocd-server"): ({"app.kubernetes.io/name": "argocd-server"}, {80: 8080}),
@@ -127,8 +127,11 @@ class End:
 
 
 def selects(selector: Object, labels: dict[str, str]) -> bool:
-    assert set(selector) <= {"matchLabels"}
-    return bool(selector.get("matchLabels", {}).items() <= labels.items())
+    assert set(selector) <= {"matchLabels", "matchExpressions"}
+    expressions = selector.get("matchExpressions", [])
+    assert {one["operator"] for one in expressions} <= {"Exists"}
+    keys = {one["key"] for one in expressions}
+    return bool(selector.get("matchLabels", {}).items() <= labels.items()) and keys <= labels.keys()
 
 
 def matches(peer: Object, end: End, namespace: str) -> bool:
@@ -209,6 +212,7 @@ def part(name: str) -> End:
         (End("ingress", {"app.kubernetes.io/name": "traefik"}), End("dev", GREETER[0]), 8000),
         (End("", None), End("dev", GREETER[0]), 8000),
         (End("", None), End("git", {"app.kubernetes.io/name": "git-server"}), 2222),
+        (End("", None), End("git", {"app.kubernetes.io/name": "git-server"}), 8443),
         (End("", None), End("ingress", {"app.kubernetes.io/name": "traefik"}), 8000),
         (End("monitoring", {}), End("reloader", {}), 9090),
         (End("reloader", {}), End("default", None), 6443),
@@ -288,3 +292,13 @@ def test_more_policies_are_added_and_pods_of_a_namespace_kept_apart_on_request(t
     assert "allow-out" in names
     assert "allow-same-namespace" not in names
     assert [one for one in found.connections if one["source"] == "dev" and one["namespace"] == "dev"] == []
+
+
+@pytest.mark.parametrize("port", [2222, 8443])
+def test_the_git_server_lets_in_what_has_content_from_git_and_nothing_else(policies: list[Object], port: int) -> None:
+    server = End("git", SERVICES["git", "git-server"][0])
+    syncer = End("elsewhere", {"drystone.dev/git-content": "site"})
+    assert passes(policies, "Ingress", server, syncer, port)
+    assert not passes(policies, "Ingress", server, End("dev", GREETER[0]), port)
+    # Out of an environment the role git_sync lets it.
+    assert not allowed(policies, End("dev", {"drystone.dev/git-content": "site"}), server, port)
