@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who may do what at the Git server, decided by its image. Git itself is replaced by something that says what it got."""
+"""Who may do what at the Git server, decided by its image; Git itself is replaced by what tells what it got."""
 
 from __future__ import annotations
 
