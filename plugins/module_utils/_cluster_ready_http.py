@@ -89,7 +89,7 @@ class HttpCheck:
                     self.url, headers=headers, timeout=timeout, verify=self.verify, allow_redirects=False, stream=True
                 ) as answer:
                     content = answer.raw.read(_MOST, decode_content=True)
-                    return self._judge(answer.status_code, answer.headers, answer.encoding, content)
+                    return self._judge(answer.status_code, answer.headers.get("Location"), content, answer.encoding)
         except (requests.RequestException, OSError) as error:
             return not_ready(f"no answer: {_root_cause(error)}")
         except Exception as error:
@@ -102,14 +102,13 @@ class HttpCheck:
         try:
             connection, answer = transport.stream(self.url, timeout=timeout)
             with closing(connection):
-                return self._judge(answer.status, answer.headers, None, answer.read(_MOST))
+                return self._judge(answer.status, answer.headers.get("Location"), answer.read(_MOST))
         except (http.client.HTTPException, OSError) as error:
             return not_ready(f"no answer: {_root_cause(error)}")
 
-    def _judge(self, code: int, headers: Mapping[str, str], encoding: str | None, content: bytes) -> Status:
+    def _judge(self, code: int, target: str | None, content: bytes, encoding: str | None = None) -> Status:
         text = content.decode(encoding or "utf-8", errors="replace")
         if code != self.status:
-            target = headers.get("Location")
             to = f" (redirect to {target})" if target else ""
             return not_ready(f"answered {code}{to}, not {self.status}: {_start(text)}")
         if self.body and self.body not in text:
