@@ -65,6 +65,34 @@ class Kubectl:
     def apply(self, *objects: dict[str, Any]) -> None:
         self("apply", "--filename=-", stdin=yaml.safe_dump_all(objects))
 
+    def may(self, account: str, *questions: str) -> list[bool]:
+        """Whether C(namespace/name) may do each of C(verb resource[.group][/subresource] [namespace]).
+
+        That is a ServiceAccount. The authorizer is asked itself: C(kubectl auth can-i) judges by what it knows of the
+        resource, so a kind that is not installed yet gets another answer than the same rule gives later.
+        """
+        namespace, _slash, name = account.partition("/")
+        reviews = []
+        for question in questions:
+            verb, what, *where = question.split()
+            resource, _slash, subresource = what.partition("/")
+            resource, _dot, group = resource.partition(".")
+            attributes = {"verb": verb, "group": group, "resource": resource, "subresource": subresource}
+            attributes |= {"namespace": where[0]} if where else {}
+            user = f"system:serviceaccount:{namespace}:{name}"
+            groups = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"]
+            reviews.append(
+                {
+                    "apiVersion": "authorization.k8s.io/v1",
+                    "kind": "SubjectAccessReview",
+                    "spec": {"user": user, "groups": groups, "resourceAttributes": attributes},
+                }
+            )
+        shown = r"--output=jsonpath={.status.allowed}{'\n'}"
+        answers = self("create", "--filename=-", shown, stdin=yaml.safe_dump_all(reviews)).split()
+        assert len(answers) == len(questions), answers
+        return [answer == "true" for answer in answers]
+
 
 class Http:
     """Requests to a Service or Pod through the API server, so no port has to be open on the host."""

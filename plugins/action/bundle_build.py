@@ -54,12 +54,16 @@ class ActionModule(ActionBase):
 
 def build(make: list[str], cache: str, jobs: int, check: bool) -> dict[str, t.Any]:
     """Do what is to be done; C(make) is the command without its goals and jobs."""
-    question = subprocess.run([*make, "--question"], capture_output=True, encoding="utf-8", check=False)
+    question = subprocess.run(
+        [*make, "--question"], capture_output=True, encoding="utf-8", check=False, env=surroundings()
+    )
     if question.returncode == 0:
         return {"changed": False, "steps": [], "msg": "everything is built"}
     if question.returncode != 1:
         return {"failed": True, "steps": [], "msg": f"the build graph cannot be read: {question.stderr.strip()}"}
-    dry_run = subprocess.run([*make, "--dry-run"], capture_output=True, encoding="utf-8", check=False)
+    dry_run = subprocess.run(
+        [*make, "--dry-run"], capture_output=True, encoding="utf-8", check=False, env=surroundings()
+    )
     steps = planned_steps(dry_run.stdout)
     if check:
         return {"changed": True, "steps": steps, "msg": f"would build: {', '.join(steps) or 'nothing but links'}"}
@@ -84,12 +88,23 @@ def build(make: list[str], cache: str, jobs: int, check: bool) -> dict[str, t.An
     }
 
 
+def surroundings() -> dict[str, str]:
+    """Give the environment without what a make around it hands down: jobs to share, output to hold back."""
+    of_make = ("MAKEFLAGS", "MFLAGS", "GNUMAKEFLAGS", "MAKELEVEL", "MAKEFILES")
+    return {name: value for name, value in os.environ.items() if name not in of_make}
+
+
 def follow(command: list[str], log: str, progress: Progress) -> int:
     """Run the command, keep what it prints in the log and show its steps; return its exit code."""
     with (
         open(log, "wb") as kept,
         subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            env=surroundings(),
         ) as process,
         selectors.DefaultSelector() as waiting,
     ):

@@ -67,8 +67,9 @@ class ClusterReady:
         probe_timeout: float = 5.0,
     ) -> None:
         self._world = World(conditions)
-        if self._world.sources and api is None:
-            raise InvalidInput("kubeconfig is needed for conditions on a cluster; only http does without.")
+        if api is None and any(condition.of_cluster for condition in conditions):
+            needed = "kubeconfig is needed for conditions on a cluster; only http with a full URL does without."
+            raise InvalidInput(needed)
         self._watchers = Watchers(
             self._world, api, retry_after=retry_after, probe_every=probe_every, probe_timeout=probe_timeout
         )

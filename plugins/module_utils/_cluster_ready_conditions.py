@@ -77,6 +77,11 @@ class Condition:
     wants: tuple[Want, ...] = ()
     check: HttpCheck | None = None
 
+    @property
+    def of_cluster(self) -> bool:
+        """Whether it needs the API server."""
+        return bool(self.wants) or (self.check is not None and self.check.of_api_server)
+
 
 def build_conditions(conditions: Iterable[Options]) -> list[Condition]:
     """Turn the module's conditions into ours; whatever can be found wrong in them is found here."""

@@ -98,7 +98,7 @@ class World:
             for source in self.sources:
                 source.look(api)
         for check in self.checks:
-            self.checks[check] = check.probe(timeout)
+            self.checks[check] = check.probe(timeout, api.transport if api else None)
 
 
 class Watchers:
@@ -144,7 +144,7 @@ class Watchers:
 
     def _probe(self, check: HttpCheck) -> None:
         while not self._stopped.is_set():
-            status = check.probe(self.probe_timeout)
+            status = check.probe(self.probe_timeout, self.api.transport if self.api else None)
             self.updates.put(partial(self.world.checks.update, {check: status}))
             self._stopped.wait(self.probe_every)
 

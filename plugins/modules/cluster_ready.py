@@ -34,8 +34,9 @@ requirements:
 options:
   kubeconfig:
     description:
-      - Path of the kubeconfig file. Needed for every condition but C(http). Only this file is read; the environment
-        variables E(KUBECONFIG) and C(K8S_AUTH_*) are ignored, so that no other cluster can be meant by accident.
+      - Path of the kubeconfig file. Needed for every condition but C(http) with a full URL. Only this file is read;
+        the environment variables E(KUBECONFIG) and C(K8S_AUTH_*) are ignored, so that no other cluster can be meant by
+        accident.
     required: false
   timeout:
     description:
@@ -128,7 +129,10 @@ options:
         type: dict
         suboptions:
           url:
-            description: What to ask for.
+            description:
+              - What to ask for.
+              - A path alone, such as V(/readyz) or V(/api/v1/namespaces/dev/services/greeter:8000/proxy/healthz), is
+                asked of the API server with the kubeconfig's credentials; so no port has to be open on this host.
             type: str
             required: true
           status:
@@ -394,7 +398,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
     conditions = build_conditions(params["conditions"])
     kubeconfig = params["kubeconfig"]
     api = None
-    if kubeconfig and any(condition.wants for condition in conditions):
+    if kubeconfig and any(condition.of_cluster for condition in conditions):
         if check_mode and not os.path.exists(kubeconfig):
             return not_there(conditions, f"there is no kubeconfig {kubeconfig}: the cluster is not made yet")
         api = KubeApi.from_kubeconfig(kubeconfig, params["context"], timeout=_ANSWER_WITHIN, retry_for=_RETRY_FOR)

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import subprocess
 import sys
 import typing as t
 from pathlib import Path
@@ -17,6 +19,48 @@ if t.TYPE_CHECKING:
     from tests.unit.fake_api import FakeApi
     from tests.unit.fake_git import FakeGit
     from tests.unit.fake_upstream import FakeUpstream
+
+
+_MODULE = """
+import importlib, json, sys
+from ansible.module_utils.testing import patch_module_args
+module = importlib.import_module("ansible_collections.drystone.platform.plugins.modules." + sys.argv[1])
+with patch_module_args(json.load(sys.stdin)):
+    module.main()
+"""
+
+
+class ModuleRun(t.NamedTuple):
+    """What a module did: its exit code, its result (empty if it gave none) and all that it printed."""
+
+    code: int
+    result: dict[str, t.Any]
+    output: str
+
+
+RunModule = t.Callable[..., ModuleRun]
+
+
+@pytest.fixture(scope="session")
+def run_module() -> RunModule:
+    """Give what runs a module as Ansible does: in a process of its own, with its arguments on standard input."""
+
+    def run(
+        name: str, arguments: t.Mapping[str, t.Any], *, check: bool = False, environ: t.Mapping[str, str] | None = None
+    ) -> ModuleRun:
+        done = subprocess.run(
+            [sys.executable, "-c", _MODULE, name],
+            input=json.dumps({"_ansible_check_mode": check, "_ansible_diff": True, **arguments}),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **(environ or {})},
+        )
+        output = done.stdout + done.stderr
+        return ModuleRun(done.returncode, json.loads(done.stdout) if done.stdout else {}, output)
+
+    return run
 
 
 def _load(name: str) -> t.Any:

@@ -20,8 +20,8 @@ from drystone_testing import Git, Kubectl, wait_until
 NAME = "reload-test"
 APPLICATION = f"{NAME}-dev"
 FOLDER = f"deploy/environments/dev/{NAME}"
-# More than two reconciliations of the inventory of the tests
-WATCHED_SECONDS = 40
+# More than one reconciliation of the inventory of the tests, beside the one that is asked for
+WATCHED_SECONDS = 20
 
 
 def objects(image: str, colour: str) -> list[dict[str, Any]]:

@@ -47,6 +47,23 @@ def fits(value: Any, kind: str) -> bool:
     return isinstance(value, TYPES[kind])
 
 
+def applied_in_order() -> list[str]:
+    """The roles that the stages on a cluster apply, as the playbooks name them, one after the other."""
+    found = []
+    for playbook in ("deploy_platform", "deploy_workloads"):
+        for play in yaml.safe_load((ROOT / "playbooks" / f"{playbook}.yml").read_text()):
+            imports = [task.get("ansible.builtin.import_role", {}) for task in play.get("tasks", [])]
+            found += [one["name"].rpartition(".")[2] for one in imports if one and "tasks_from" not in one]
+    return found
+
+
+@pytest.mark.parametrize("role", applied_in_order())
+def test_what_a_part_requires_is_applied_before_it(role: str) -> None:
+    order = applied_in_order()
+    required = load(role, "vars/main.yml").get(f"__{role}_requires", [])
+    assert [one for one in required if one not in order[: order.index(role)]] == []
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_the_specs_name_exactly_the_variables_of_the_defaults(role: str) -> None:
     points = entry_points(role)

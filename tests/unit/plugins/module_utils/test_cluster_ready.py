@@ -634,6 +634,18 @@ def test_http_headers_and_token_are_sent_and_proxies_ignored(
     assert site.seen[0]["Authorization"] == "Bearer canary"
 
 
+@pytest.mark.parametrize(("expression", "holds"), [("gitVersion", True), ("nothing", False)])
+def test_a_path_is_asked_of_the_api_server_with_its_credentials(waiting: Waiting, expression: str, holds: bool) -> None:
+    url = "/version"
+    if holds:
+        assert waiting.wait({"http": {"url": url, "expression": expression}})["ready"]
+    else:
+        waiting.clock.tick = 1
+        error = waiting.fails({"http": {"url": url, "expression": expression}}, timeout=3)
+        assert [(item["kind"], item["name"]) for item in unmet(error)] == [("URL", url)]
+    assert waiting.fails({"http": {"url": "/nowhere"}}, timeout=0).facts["conditions"][0]["title"] == "http /nowhere"
+
+
 def test_http_with_nobody_there_tells_what_the_system_said(waiting: Waiting) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -664,6 +676,7 @@ def test_http_with_nobody_there_tells_what_the_system_said(waiting: Waiting) -> 
         ({"resources": {"api_version": "v1", "kind": "Pod", "expression": "not_null()"}}, "it takes 1 or more"),
         ({"http": {"url": "greeter:8000"}}, "is not an http or https URL"),
         ({"http": {"url": "http://me:canary@host/"}}, "url holds credentials"),
+        ({"http": {"url": "/readyz", "bearer_token": "canary"}}, "it takes no bearer_token"),
     ],
 )
 def test_wrong_condition_is_refused_before_anything_is_asked(condition: Object, message: str) -> None:

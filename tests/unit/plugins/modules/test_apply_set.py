@@ -9,64 +9,33 @@ import base64
 import json
 import os
 import signal
-import subprocess
-import sys
 import typing as t
 from pathlib import Path
 
 import pytest
 
 if t.TYPE_CHECKING:
+    from tests.unit.conftest import ModuleRun, RunModule
     from tests.unit.fake_api import FakeApi
-
-_RUN = """
-import json, sys
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.drystone.platform.plugins.modules import apply_set
-with patch_module_args(json.load(sys.stdin)):
-    apply_set.main()
-"""
-
-
-class Run(t.NamedTuple):
-    code: int
-    result: dict[str, t.Any]
-    output: str
 
 
 @pytest.fixture
-def run(fake_api: FakeApi, tmp_path: Path) -> t.Callable[..., Run]:
+def run(fake_api: FakeApi, tmp_path: Path, run_module: RunModule) -> RunModule:
     kubeconfig = fake_api.kubeconfig(tmp_path / "kubeconfig")
 
-    def run_module(*objects: dict[str, t.Any], check: bool = False, **params: t.Any) -> Run:
+    def apply(*objects: dict[str, t.Any], check: bool = False, **params: t.Any) -> ModuleRun:
         arguments = {
             "name": "demo",
             "namespace": "demo",
             "kubeconfig": kubeconfig,
             "objects": list(objects),
-            "_ansible_check_mode": check,
-            "_ansible_diff": True,
             **params,
         }
         # An environment that points elsewhere must not matter.
-        env = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            "KUBECONFIG": "/nowhere",
-            "HTTP_PROXY": "http://[::]:1",
-        }
-        done = subprocess.run(
-            [sys.executable, "-c", _RUN],
-            input=json.dumps(arguments),
-            capture_output=True,
-            text=True,
-            env=env,
-            check=False,
-        )
-        output = done.stdout + done.stderr
-        return Run(done.returncode, json.loads(done.stdout) if done.stdout else {}, output)
+        environ = {"KUBECONFIG": "/nowhere", "HTTP_PROXY": "http://[::]:1"}
+        return run_module("apply_set", arguments, check=check, environ=environ)
 
-    return run_module
+    return apply
 
 
 def _namespace() -> dict[str, t.Any]:
@@ -77,11 +46,11 @@ def _config(name: str, **data: str) -> dict[str, t.Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
 
 
-def _actions(run: Run) -> dict[str, str]:
+def _actions(run: ModuleRun) -> dict[str, str]:
     return {entry["name"]: entry["action"] for entry in run.result["objects"]}
 
 
-def test_apply_again_check_change_and_remove(run: t.Callable[..., Run], fake_api: FakeApi) -> None:
+def test_apply_again_check_change_and_remove(run: RunModule, fake_api: FakeApi) -> None:
     predicted = run(_namespace(), _config("a", k="1"), check=True)
     assert predicted.result["changed"] is True
     assert fake_api.writes == []
@@ -108,7 +77,7 @@ def test_apply_again_check_change_and_remove(run: t.Callable[..., Run], fake_api
     assert run(state="absent").result["changed"] is False
 
 
-def test_manifests_are_a_string_or_a_list_of_strings(run: t.Callable[..., Run], fake_api: FakeApi) -> None:
+def test_manifests_are_a_string_or_a_list_of_strings(run: RunModule, fake_api: FakeApi) -> None:
     text = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: demo}\n---\n# nothing\n---\n" + json.dumps(
         _config("a")
     )
@@ -116,7 +85,7 @@ def test_manifests_are_a_string_or_a_list_of_strings(run: t.Callable[..., Run], 
     assert _actions(run(manifests=[text])) == {"demo": "unchanged", "a": "unchanged"}
 
 
-def test_secret_values_appear_nowhere(run: t.Callable[..., Run], fake_api: FakeApi) -> None:
+def test_secret_values_appear_nowhere(run: RunModule, fake_api: FakeApi) -> None:
     canary, other = "canary-7f3a-first", "canary-7f3a-second"
 
     def secret(value: str, **more: t.Any) -> dict[str, t.Any]:
@@ -156,14 +125,14 @@ def test_secret_values_appear_nowhere(run: t.Callable[..., Run], fake_api: FakeA
     assert base64.b64decode(live["data"]["p"]).decode() == other
 
 
-def test_a_short_secret_that_is_a_name_does_not_star_out_the_result(run: t.Callable[..., Run]) -> None:
+def test_a_short_secret_that_is_a_name_does_not_star_out_the_result(run: RunModule) -> None:
     metadata = {"name": "application", "namespace": "default"}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"user": "application"}}
     done = run(secret, namespace="default")
     assert done.result["objects"][0]["name"] == "application"
 
 
-def test_errors_are_results_and_not_tracebacks(run: t.Callable[..., Run], fake_api: FakeApi, tmp_path: Path) -> None:
+def test_errors_are_results_and_not_tracebacks(run: RunModule, fake_api: FakeApi, tmp_path: Path) -> None:
     unknown = run({"apiVersion": "apps/v1", "kind": "Deploymnt", "metadata": {"name": "x"}})
     assert unknown.result["failed"] is True
     assert "serves no apps/v1 Deploymnt" in unknown.result["msg"]
@@ -176,7 +145,7 @@ def test_errors_are_results_and_not_tracebacks(run: t.Callable[..., Run], fake_a
 
 
 @pytest.mark.parametrize("write", [2, 4])
-def test_killed_at_any_write_then_run_again(run: t.Callable[..., Run], fake_api: FakeApi, write: int) -> None:
+def test_killed_at_any_write_then_run_again(run: RunModule, fake_api: FakeApi, write: int) -> None:
     objects = [_namespace(), *(_config(name, k="1") for name in "abcd")]
     first = run(_namespace(), _config("old"))
     assert first.code == 0

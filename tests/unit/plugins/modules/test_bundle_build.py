@@ -136,6 +136,14 @@ def test_silence_is_broken_while_a_step_runs(graph: Graph, shown: list[str], mon
     assert any(line.startswith("still at image tool after ") for line in shown)
 
 
+def test_a_make_around_it_changes_nothing(graph: Graph, shown: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAKEFLAGS", " -n --output-sync=target")
+    monkeypatch.setattr(action, "HEARTBEAT", 0.1)
+    assert graph.build("sleep 0.5")["steps"] == ["compile tool", "image tool"]
+    assert any(line.startswith("still at image tool after ") for line in shown)
+    assert graph.done == ["tool", "image"]
+
+
 def test_steps_that_begin_together_are_shown_at_once(
     graph: Graph, shown: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

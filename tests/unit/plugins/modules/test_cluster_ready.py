@@ -4,10 +4,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import typing as t
 from pathlib import Path
 
@@ -17,36 +13,19 @@ import yaml
 from ansible_collections.drystone.platform.plugins.modules import cluster_ready
 
 if t.TYPE_CHECKING:
+    from tests.unit.conftest import ModuleRun, RunModule
     from tests.unit.fake_api import FakeApi
 
-_RUN = """
-import json, sys
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.drystone.platform.plugins.modules import cluster_ready
-with patch_module_args(json.load(sys.stdin)):
-    cluster_ready.main()
-"""
 _NODES = {"nodes": {"count": 1}}
 
 
-class Run(t.NamedTuple):
-    code: int
-    result: dict[str, t.Any]
-    output: str
+@pytest.fixture
+def run(run_module: RunModule) -> RunModule:
+    def wait(*conditions: dict[str, t.Any], check: bool = False, **params: t.Any) -> ModuleRun:
+        arguments = {"conditions": list(conditions), "timeout": 1, **params}
+        return run_module("cluster_ready", arguments, check=check, environ={"KUBECONFIG": "/nowhere"})
 
-
-def run(*conditions: dict[str, t.Any], check: bool = False, **params: t.Any) -> Run:
-    arguments = {"conditions": list(conditions), "timeout": 1, "_ansible_check_mode": check, **params}
-    done = subprocess.run(
-        [sys.executable, "-c", _RUN],
-        input=json.dumps(arguments),
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "KUBECONFIG": "/nowhere"},
-        check=False,
-        timeout=60,
-    )
-    return Run(done.returncode, json.loads(done.stdout), done.stdout + done.stderr)
+    return wait
 
 
 @pytest.fixture
@@ -59,7 +38,7 @@ def ready_node(ready: str) -> dict[str, t.Any]:
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "one"}, "status": status}
 
 
-def test_ready_cluster(fake_api: FakeApi, kubeconfig: str) -> None:
+def test_ready_cluster(run: RunModule, fake_api: FakeApi, kubeconfig: str) -> None:
     fake_api.put(ready_node("True"))
     done = run(_NODES, kubeconfig=kubeconfig)
     assert done.code == 0
@@ -68,7 +47,7 @@ def test_ready_cluster(fake_api: FakeApi, kubeconfig: str) -> None:
     assert fake_api.writes == []
 
 
-def test_deadline_fails_with_reasons_as_text_and_as_data(fake_api: FakeApi, kubeconfig: str) -> None:
+def test_deadline_fails_with_reasons_as_text_and_as_data(run: RunModule, fake_api: FakeApi, kubeconfig: str) -> None:
     fake_api.put(ready_node("Unknown"))
     done = run(_NODES, kubeconfig=kubeconfig)
     assert done.code == 1
@@ -81,7 +60,7 @@ def test_deadline_fails_with_reasons_as_text_and_as_data(fake_api: FakeApi, kube
     assert done.result["conditions"][0]["unmet"][0]["name"] == "one"
 
 
-def test_check_mode_looks_once_and_does_not_fail(fake_api: FakeApi, kubeconfig: str) -> None:
+def test_check_mode_looks_once_and_does_not_fail(run: RunModule, fake_api: FakeApi, kubeconfig: str) -> None:
     fake_api.put(ready_node("False"))
     done = run(_NODES, kubeconfig=kubeconfig, check=True, timeout=600)
     assert (done.code, done.result["ready"]) == (0, False)
@@ -89,7 +68,7 @@ def test_check_mode_looks_once_and_does_not_fail(fake_api: FakeApi, kubeconfig: 
     assert run(_NODES, kubeconfig=kubeconfig, check=True).result["ready"] is True
 
 
-def test_check_mode_before_there_is_a_cluster(tmp_path: Path) -> None:
+def test_check_mode_before_there_is_a_cluster(run: RunModule, tmp_path: Path) -> None:
     missing = str(tmp_path / "kubeconfig")
     done = run(_NODES, kubeconfig=missing, check=True)
     assert (done.code, done.result["ready"]) == (0, False)
@@ -116,13 +95,13 @@ def test_check_mode_before_there_is_a_cluster(tmp_path: Path) -> None:
         ([_NODES], "kubeconfig is needed for conditions on a cluster"),
     ],
 )
-def test_wrong_input_is_refused_at_once(conditions: list[dict[str, t.Any]], message: str) -> None:
+def test_wrong_input_is_refused_at_once(run: RunModule, conditions: list[dict[str, t.Any]], message: str) -> None:
     done = run(*conditions, timeout=600)
     assert done.code == 1
     assert message in done.result["msg"]
 
 
-def test_http_alone_needs_no_kubeconfig_and_the_token_is_not_shown() -> None:
+def test_http_alone_needs_no_kubeconfig_and_the_token_is_not_shown(run: RunModule) -> None:
     http = {"url": "http://127.0.0.1:9/", "bearer_token": "canary-token"}
     done = run({"http": http}, timeout=0)
     assert done.code == 1

@@ -5,24 +5,16 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-RUN = """
-import json, sys
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.drystone.platform.plugins.modules import engine_info
-with patch_module_args(json.load(sys.stdin)):
-    engine_info.main()
-"""
-COLLECTIONS = Path(__file__).resolve().parents[4] / "collections"
+if TYPE_CHECKING:
+    from tests.unit.conftest import RunModule
+
 RUNNING = """#!/bin/sh
 echo "$1" >> "$(dirname "$0")/asked"
 case $1 in
@@ -41,24 +33,17 @@ Ask = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def ask(tmp_path: Path) -> Ask:
+def ask(tmp_path: Path, run_module: RunModule, monkeypatch: pytest.MonkeyPatch) -> Ask:
     def asked(docker: str, **arguments: Any) -> dict[str, Any]:
         program = tmp_path / "docker"
         program.write_text(docker)
         program.chmod(0o755)
-        environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(COLLECTIONS)}
-        environ.pop("DOCKER_HOST", None)
+        environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
         arguments = {"record": str(tmp_path / "record.json"), **arguments}
-        done = subprocess.run(
-            [sys.executable, "-c", RUN],
-            input=json.dumps(arguments),
-            env=environ,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        result: dict[str, Any] = json.loads(done.stdout)
-        assert done.returncode == int(result.get("failed", False))
+        monkeypatch.delenv("DOCKER_HOST", raising=False)
+        done = run_module("engine_info", arguments, environ=environ)
+        assert done.code == int(done.result.get("failed", False))
+        result: dict[str, Any] = done.result
         return result
 
     return asked

@@ -7,63 +7,37 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import subprocess
-import sys
 import typing as t
 from pathlib import Path
 
 import pytest
 
 if t.TYPE_CHECKING:
+    from tests.unit.conftest import ModuleRun, RunModule
     from tests.unit.fake_api import FakeApi
 
-_RUN = """
-import json, sys
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.drystone.platform.plugins.modules import generated_secret
-with patch_module_args(json.load(sys.stdin)):
-    generated_secret.main()
-"""
 ENTRIES = [{"name": "auth", "kind": "password"}, {"name": "key", "kind": "ssh_ed25519", "comment": "demo"}]
 
 
-class Run(t.NamedTuple):
-    code: int
-    result: dict[str, t.Any]
-    output: str
-
-
 @pytest.fixture
-def run(fake_api: FakeApi, tmp_path: Path) -> t.Callable[..., Run]:
+def run(fake_api: FakeApi, tmp_path: Path, run_module: RunModule) -> RunModule:
     kubeconfig = fake_api.kubeconfig(tmp_path / "kubeconfig")
     fake_api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "demo"}})
 
-    def run_module(*, check: bool = False, entries: list[dict[str, t.Any]] = ENTRIES) -> Run:
+    def generate(*, check: bool = False, entries: list[dict[str, t.Any]] = ENTRIES) -> ModuleRun:
         arguments = {
             "namespace": "demo",
             "name": "generated",
             "kubeconfig": kubeconfig,
             "entries": entries,
-            "_ansible_check_mode": check,
-            "_ansible_diff": True,
             "_ansible_verbosity": 4,
         }
-        done = subprocess.run(
-            [sys.executable, "-c", _RUN],
-            input=json.dumps(arguments),
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        assert done.stdout, done.stderr
-        return Run(done.returncode, json.loads(done.stdout), done.stdout + done.stderr)
+        return run_module("generated_secret", arguments, check=check)
 
-    return run_module
+    return generate
 
 
-def test_check_then_create_then_keep(run: t.Callable[..., Run], fake_api: FakeApi, tmp_path: Path) -> None:
+def test_check_then_create_then_keep(run: RunModule, fake_api: FakeApi, tmp_path: Path) -> None:
     entries = [{**ENTRIES[1], "path": str(tmp_path / "key")}]
     checked = run(check=True, entries=entries)
     assert checked.result["changed"]
@@ -76,7 +50,7 @@ def test_check_then_create_then_keep(run: t.Callable[..., Run], fake_api: FakeAp
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
 
 
-def test_no_value_is_shown_at_any_verbosity(run: t.Callable[..., Run], fake_api: FakeApi) -> None:
+def test_no_value_is_shown_at_any_verbosity(run: RunModule, fake_api: FakeApi) -> None:
     outputs = run().output + run().output
     secret = fake_api.find("Secret", "generated", "demo")
     assert secret is not None
@@ -87,7 +61,7 @@ def test_no_value_is_shown_at_any_verbosity(run: t.Callable[..., Run], fake_api:
         assert json.dumps(value)[1:-1] not in outputs
 
 
-def test_foreign_secret_is_refused_with_the_reason(run: t.Callable[..., Run], fake_api: FakeApi) -> None:
+def test_foreign_secret_is_refused_with_the_reason(run: RunModule, fake_api: FakeApi) -> None:
     metadata = {"name": "generated", "namespace": "demo"}
     fake_api.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {}})
     refused = run()

@@ -1,63 +1,28 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module as Ansible runs it: a process of its own and real git."""
+"""The module as Ansible runs it, with real git."""
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
 import typing as t
 from pathlib import Path
 
-import pytest
-
-_RUN = """
-import importlib, json, sys
-from ansible.module_utils.testing import patch_module_args
-module = importlib.import_module("ansible_collections.drystone.platform.plugins.modules." + sys.argv[1])
-with patch_module_args(json.load(sys.stdin)):
-    module.main()
-"""
 Runner = t.Callable[..., dict[str, t.Any]]
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Runner:
-    subprocess.run(["git", "init", "--quiet", "--bare", tmp_path / "server"], check=True)
-    (tmp_path / "deploy").mkdir()
-    (tmp_path / "deploy" / "a.yaml").write_text("a: 1\n")
-
-    def run_module(name: str, *, check: bool = False, **params: t.Any) -> dict[str, t.Any]:
-        arguments = {"repository": str(tmp_path / "server"), "_ansible_check_mode": check, "_ansible_diff": True}
-        done = subprocess.run(
-            [sys.executable, "-c", _RUN, name],
-            input=json.dumps({**arguments, **params}),
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        assert done.stdout, done.stderr
-        result: dict[str, t.Any] = json.loads(done.stdout)
-        return result
-
-    return run_module
-
-
-def test_backup_writes_what_seed_restores(run: Runner, tmp_path: Path) -> None:
+def test_backup_writes_what_seed_restores(git_module: Runner, tmp_path: Path) -> None:
     seed = {"source": str(tmp_path / "deploy"), "prefix": "deploy", "bundle": str(tmp_path / "bundle")}
-    revision = run("git_seed", **seed)["revision"]
-    assert run("git_backup", path=str(tmp_path / "bundle"))["action"] == "written"
-    assert not run("git_backup", path=str(tmp_path / "bundle"))["changed"]
+    revision = git_module("git_seed", **seed)["revision"]
+    assert git_module("git_backup", path=str(tmp_path / "bundle"))["action"] == "written"
+    assert not git_module("git_backup", path=str(tmp_path / "bundle"))["changed"]
     subprocess.run(["git", "init", "--quiet", "--bare", tmp_path / "next"], check=True)
-    restored = run("git_seed", **{**seed, "repository": str(tmp_path / "next")})
+    restored = git_module("git_seed", **{**seed, "repository": str(tmp_path / "next")})
     assert (restored["action"], restored["revision"]) == ("restored", revision)
 
 
-def test_failure_is_told_in_a_sentence(run: Runner, tmp_path: Path) -> None:
-    failed = run("git_backup", repository=str(tmp_path / "missing"), path="/nowhere/bundle")
+def test_failure_is_told_in_a_sentence(git_module: Runner, tmp_path: Path) -> None:
+    failed = git_module("git_backup", repository=str(tmp_path / "missing"), path="/nowhere/bundle")
     assert failed["failed"]
     assert "Reading branch main of" in failed["msg"]

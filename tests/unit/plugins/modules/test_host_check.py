@@ -8,22 +8,15 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-RUN = """
-import json, sys
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.drystone.platform.plugins.modules import host_check
-with patch_module_args(json.load(sys.stdin)):
-    host_check.main()
-"""
-COLLECTIONS = Path(__file__).resolve().parents[4] / "collections"
+if TYPE_CHECKING:
+    from tests.unit.conftest import RunModule
+
 DOCKER = """#!/bin/sh
 case $1 in
   version) echo '{"Version": "20.10.24", "ApiVersion": "1.41"}' ;;
@@ -36,26 +29,19 @@ Check = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def check(tmp_path: Path) -> Check:
+def check(tmp_path: Path, run_module: RunModule, monkeypatch: pytest.MonkeyPatch) -> Check:
     program = tmp_path / "docker"
     program.write_text(DOCKER)
     program.chmod(0o755)
     (tmp_path / "ps").write_text("")
 
     def checked(**arguments: Any) -> dict[str, Any]:
-        environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(COLLECTIONS)}
-        environ.pop("DOCKER_HOST", None)
+        environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
         arguments = {"cluster": "dev", "min_cores": 0.1, "min_memory_mib": 16, **arguments}
-        done = subprocess.run(
-            [sys.executable, "-c", RUN],
-            input=json.dumps(arguments),
-            env=environ,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        result: dict[str, Any] = json.loads(done.stdout)
-        assert done.returncode == int(result.get("failed", False))
+        monkeypatch.delenv("DOCKER_HOST", raising=False)
+        done = run_module("host_check", arguments, environ=environ)
+        assert done.code == int(done.result.get("failed", False))
+        result: dict[str, Any] = done.result
         return result
 
     return checked

@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
-import json
-import os
 import re
-import subprocess
-import sys
 import typing as t
 from pathlib import Path
 
@@ -26,15 +22,9 @@ from ansible_collections.drystone.platform.plugins.module_utils._kube_api import
 from ansible_collections.drystone.platform.plugins.module_utils._kubelet_csr import SIGNER, Approver, judge
 
 if t.TYPE_CHECKING:
+    from tests.unit.conftest import ModuleRun, RunModule
     from tests.unit.fake_api import FakeApi
 
-_RUN = """
-import json, sys
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.drystone.platform.plugins.modules import kubelet_csr_approve
-with patch_module_args(json.load(sys.stdin)):
-    kubelet_csr_approve.main()
-"""
 NODE, IP = "demo-worker", "172.20.0.3"
 GROUPS = ["system:nodes", "system:authenticated"]
 USAGES = ["digital signature", "server auth"]
@@ -185,32 +175,18 @@ def conditions(api: FakeApi, name: str = "csr-1") -> list[str]:
     return [one["type"] for one in found.get("status", {}).get("conditions", [])]
 
 
-class Run(t.NamedTuple):
-    code: int
-    result: Object
-
-
 @pytest.fixture
-def run(cluster: FakeApi, tmp_path: Path) -> t.Callable[..., Run]:
+def run(cluster: FakeApi, tmp_path: Path, run_module: RunModule) -> RunModule:
     kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig")
 
-    def run_module(*, check: bool = False, **options: t.Any) -> Run:
-        arguments = {"kubeconfig": kubeconfig, "timeout": 0, "_ansible_check_mode": check, **options}
-        done = subprocess.run(
-            [sys.executable, "-c", _RUN],
-            input=json.dumps(arguments),
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        assert done.stdout, done.stderr
-        return Run(done.returncode, json.loads(done.stdout))
+    def approve(*, check: bool = False, **options: t.Any) -> ModuleRun:
+        arguments = {"kubeconfig": kubeconfig, "timeout": 0, **options}
+        return run_module("kubelet_csr_approve", arguments, check=check)
 
-    return run_module
+    return approve
 
 
-def test_check_then_approve_then_nothing_to_do(run: t.Callable[..., Run], cluster: FakeApi) -> None:
+def test_check_then_approve_then_nothing_to_do(run: RunModule, cluster: FakeApi) -> None:
     cluster.put(csr())
     checked = run(check=True)
     assert checked.result["changed"]
@@ -225,7 +201,7 @@ def test_check_then_approve_then_nothing_to_do(run: t.Callable[..., Run], cluste
 
 
 def test_a_wrong_request_is_left_pending_with_a_warning_and_the_right_one_approved(
-    run: t.Callable[..., Run], cluster: FakeApi
+    run: RunModule, cluster: FakeApi
 ) -> None:
     cluster.put(csr())
     cluster.put(csr("csr-2", request=pem(names=[x509.DNSName("elsewhere")])))
@@ -237,9 +213,7 @@ def test_a_wrong_request_is_left_pending_with_a_warning_and_the_right_one_approv
     assert "csr-2 of system:node:demo-worker is not approved: it names elsewhere" in str(done.result["warnings"])
 
 
-def test_requests_for_other_signers_and_decided_ones_are_not_looked_at(
-    run: t.Callable[..., Run], cluster: FakeApi
-) -> None:
+def test_requests_for_other_signers_and_decided_ones_are_not_looked_at(run: RunModule, cluster: FakeApi) -> None:
     cluster.put(csr(signerName="example.org/own"))
     cluster.put({**csr("csr-2"), "status": {"conditions": [{"type": "Denied", "status": "True"}]}})
     done = run()
@@ -247,7 +221,7 @@ def test_requests_for_other_signers_and_decided_ones_are_not_looked_at(
     assert (conditions(cluster), conditions(cluster, "csr-2")) == ([], ["Denied"])
 
 
-def test_nodes_limits_for_whom_is_approved(run: t.Callable[..., Run], cluster: FakeApi) -> None:
+def test_nodes_limits_for_whom_is_approved(run: RunModule, cluster: FakeApi) -> None:
     cluster.put(node("other", "172.20.0.9"))
     cluster.put(csr())
     cluster.answers["/api/v1/nodes/other/proxy/healthz"] = (200, "ok")
@@ -255,9 +229,7 @@ def test_nodes_limits_for_whom_is_approved(run: t.Callable[..., Run], cluster: F
     assert (done.result["changed"], conditions(cluster)) == (False, [])
 
 
-def test_a_kubelet_that_never_answers_is_named_with_what_was_not_approved(
-    run: t.Callable[..., Run], cluster: FakeApi
-) -> None:
+def test_a_kubelet_that_never_answers_is_named_with_what_was_not_approved(run: RunModule, cluster: FakeApi) -> None:
     cluster.answers[f"/api/v1/nodes/{NODE}/proxy/healthz"] = (500, {"message": "remote error: tls: internal error"})
     cluster.put(csr(groups=[]))
     failed = run()

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -20,25 +19,14 @@ import pytest
 from ansible_collections.drystone.platform.plugins.module_utils._policy_probe_pod import LABELS, SCRIPT, probe_pod
 
 if t.TYPE_CHECKING:
+    from tests.unit.conftest import ModuleRun, RunModule
     from tests.unit.fake_api import FakeApi
 
-_RUN = """
-import json, sys
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.drystone.platform.plugins.modules import policy_probe
-with patch_module_args(json.load(sys.stdin)):
-    policy_probe.main()
-"""
 Object = dict[str, t.Any]
 OPEN = {"source": "dev", "namespace": "dev", "service": "own", "port": 80, "expected": "allowed"}
 SHUT = {"source": "dev", "namespace": "other", "service": "foreign", "port": 81, "expected": "denied"}
 SHUT_TOO = {**SHUT, "port": 82}
 ADDRESSES = {"own": "10.96.0.1", "foreign": "10.96.0.2"}
-
-
-class Run(t.NamedTuple):
-    code: int
-    result: Object
 
 
 class Cluster:
@@ -109,37 +97,27 @@ def cluster(fake_api: FakeApi) -> t.Iterator[Cluster]:
 
 
 @pytest.fixture
-def run(cluster: Cluster, tmp_path: Path) -> t.Callable[..., Run]:
+def run(cluster: Cluster, tmp_path: Path, run_module: RunModule) -> RunModule:
     kubeconfig = cluster.api.kubeconfig(tmp_path / "kubeconfig")
 
-    def run_module(*connections: Object, check: bool = False, **options: t.Any) -> Run:
+    def probe(*connections: Object, check: bool = False, **options: t.Any) -> ModuleRun:
         arguments = {
             "kubeconfig": kubeconfig,
             "image": "demo",
             "connections": connections,
             "timeout": 10,
-            "_ansible_check_mode": check,
             **options,
         }
-        done = subprocess.run(
-            [sys.executable, "-c", _RUN],
-            input=json.dumps(arguments),
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        assert done.stdout, done.stderr
-        return Run(done.returncode, json.loads(done.stdout))
+        return run_module("policy_probe", arguments, check=check)
 
-    return run_module
+    return probe
 
 
 def stops(target: Object) -> str:
     return "timeout" if target["denied"] else "reached"
 
 
-def test_enforced_is_told_from_a_connection_that_was_stopped(run: t.Callable[..., Run], cluster: Cluster) -> None:
+def test_enforced_is_told_from_a_connection_that_was_stopped(run: RunModule, cluster: Cluster) -> None:
     cluster.lets_through = stops
     done = run(OPEN, SHUT, SHUT_TOO)
     assert (done.code, done.result["changed"], done.result["enforcement"]) == (0, False, "enforced")
@@ -148,7 +126,7 @@ def test_enforced_is_told_from_a_connection_that_was_stopped(run: t.Callable[...
     assert cluster.left() == []
 
 
-def test_not_enforced_is_said_clearly_and_fails_only_where_it_is_required(run: t.Callable[..., Run]) -> None:
+def test_not_enforced_is_said_clearly_and_fails_only_where_it_is_required(run: RunModule) -> None:
     done = run(OPEN, SHUT)
     assert (done.code, done.result["changed"], done.result["enforcement"]) == (0, False, "not_enforced")
     assert "are NOT enforced here" in done.result["message"]
@@ -158,7 +136,7 @@ def test_not_enforced_is_said_clearly_and_fails_only_where_it_is_required(run: t
     assert required.result["msg"].endswith("Enforcement is required here.")
 
 
-def test_a_hole_is_a_failure(run: t.Callable[..., Run], cluster: Cluster) -> None:
+def test_a_hole_is_a_failure(run: RunModule, cluster: Cluster) -> None:
     cluster.lets_through = lambda target: "timeout" if target["port"] == 81 else "reached"
     done = run(OPEN, SHUT, SHUT_TOO)
     assert (done.code, done.result["enforcement"]) == (1, "partial")
@@ -166,9 +144,7 @@ def test_a_hole_is_a_failure(run: t.Callable[..., Run], cluster: Cluster) -> Non
     assert cluster.left() == []
 
 
-def test_a_connection_that_should_be_possible_and_is_not_is_a_failure(
-    run: t.Callable[..., Run], cluster: Cluster
-) -> None:
+def test_a_connection_that_should_be_possible_and_is_not_is_a_failure(run: RunModule, cluster: Cluster) -> None:
     cluster.lets_through = lambda target: "timeout" if target["port"] in (81, 83) else "reached"
     done = run(OPEN, {**OPEN, "port": 83}, SHUT)
     assert done.code == 1
@@ -176,7 +152,7 @@ def test_a_connection_that_should_be_possible_and_is_not_is_a_failure(
     assert "dev -> dev/own:83: timeout" in done.result["msg"]
 
 
-def test_where_nothing_can_be_reached_nothing_is_proved(run: t.Callable[..., Run], cluster: Cluster) -> None:
+def test_where_nothing_can_be_reached_nothing_is_proved(run: RunModule, cluster: Cluster) -> None:
     cluster.lets_through = lambda target: "timeout"
     done = run(SHUT)
     assert (done.code, done.result["enforcement"]) == (0, "unknown")
@@ -192,29 +168,27 @@ def test_where_nothing_can_be_reached_nothing_is_proved(run: t.Callable[..., Run
         ({"service": "nothing"}, "there is no Service other/nothing with an address"),
     ],
 )
-def test_what_cannot_be_tried_is_named(run: t.Callable[..., Run], changed: Object, reason: str) -> None:
+def test_what_cannot_be_tried_is_named(run: RunModule, changed: Object, reason: str) -> None:
     done = run(OPEN, {**SHUT, **changed})
     assert (done.code, done.result["enforcement"]) == (0, "unknown")
     assert reason in done.result["message"]
 
 
-def test_a_service_with_nothing_behind_it_proves_nothing(run: t.Callable[..., Run], cluster: Cluster) -> None:
+def test_a_service_with_nothing_behind_it_proves_nothing(run: RunModule, cluster: Cluster) -> None:
     cluster.serve("other", "foreign", ready=False)
     done = run(OPEN, SHUT)
     assert done.result["enforcement"] == "unknown"
     assert "nothing is ready behind Service other/foreign" in done.result["message"]
 
 
-def test_check_mode_says_that_it_tries_nothing(run: t.Callable[..., Run], cluster: Cluster) -> None:
+def test_check_mode_says_that_it_tries_nothing(run: RunModule, cluster: Cluster) -> None:
     done = run(OPEN, SHUT, check=True)
     assert (done.code, done.result["changed"], done.result["skipped"]) == (0, False, True)
     assert "was not tried" in done.result["message"]
     assert cluster.api.writes == []
 
 
-def test_a_pod_that_does_not_start_is_an_error_with_its_reason_and_is_removed(
-    run: t.Callable[..., Run], cluster: Cluster
-) -> None:
+def test_a_pod_that_does_not_start_is_an_error_with_its_reason_and_is_removed(run: RunModule, cluster: Cluster) -> None:
     cluster.ends = False
     done = run(OPEN, SHUT, timeout=1)
     assert done.code == 1
@@ -222,7 +196,7 @@ def test_a_pod_that_does_not_start_is_an_error_with_its_reason_and_is_removed(
     assert cluster.left() == []
 
 
-def test_what_a_killed_run_left_is_removed_and_nothing_else(run: t.Callable[..., Run], cluster: Cluster) -> None:
+def test_what_a_killed_run_left_is_removed_and_nothing_else(run: RunModule, cluster: Cluster) -> None:
     status = {"phase": "Failed"}
     for name, namespace, labels in (("policy-probe-old", "other", LABELS), ("policy-probe-foreign", "dev", {})):
         metadata = {"name": name, "namespace": namespace, "labels": labels}
@@ -231,7 +205,7 @@ def test_what_a_killed_run_left_is_removed_and_nothing_else(run: t.Callable[...,
     assert cluster.left() == ["policy-probe-foreign"]
 
 
-def test_one_pod_for_each_namespace_and_none_with_rights(run: t.Callable[..., Run], cluster: Cluster) -> None:
+def test_one_pod_for_each_namespace_and_none_with_rights(run: RunModule, cluster: Cluster) -> None:
     back = {"source": "other", "namespace": "dev", "service": "own", "port": 80, "expected": "denied"}
     run(OPEN, SHUT, back)
     assert sorted(pod["metadata"]["namespace"] for pod in cluster.pods) == ["dev", "other"]
