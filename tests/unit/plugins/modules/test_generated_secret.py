@@ -69,7 +69,7 @@ def test_foreign_secret_is_refused_with_the_reason(run: RunModule, fake_api: Fak
     assert "was not made by Drystone" in refused.result["msg"]
 
 
-def test_a_certificate_is_returned_and_its_key_is_not(run: t.Callable[..., Run], fake_api: FakeApi) -> None:
+def test_a_certificate_is_returned_and_its_key_is_not(run: RunModule, fake_api: FakeApi) -> None:
     done = run(entries=[{"name": "server.pem", "kind": "tls_certificate", "hosts": ["localhost"]}])
     secret = fake_api.find("Secret", "generated", "demo")
     assert secret is not None
