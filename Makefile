@@ -64,6 +64,11 @@ test: check  ## check, then the main job and every role on a cluster of their ow
 	python -m pytest --quiet tests/integration
 	python deploy/validate.py
 
+.PHONY: soak
+soak: $(DEV_READY)  ## the long form of the tests of Git content, on the test cluster, which stays
+	molecule converge --scenario-name site
+	DRYSTONE_SOAK=1 molecule verify --scenario-name site
+
 .PHONY: lint
 lint: $(DEV_READY)  ## the linters alone
 	@$(MAKE) --keep-going --output-sync --jobs=$(JOBS) $(addprefix gate-,yamllint ruff format mypy ansible-lint shellcheck)
