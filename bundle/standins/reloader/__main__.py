@@ -112,19 +112,21 @@ def main(arguments: list[str]) -> int:
     def on_death(failure: threading.ExceptHookArgs) -> None:
         log("fatal", f"{failure.exc_type.__name__}: {failure.exc_value}")
         died.set()
-        reloader.stop.set()
+        os.kill(os.getpid(), signal.SIGTERM)
 
     threading.excepthook = on_death
-    # The first process of a container gets no signal that it has no handler for.
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: reloader.stop.set())
+    # Waited for and not handled: a handler that sets what the main thread waits on can find it locked by that wait.
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     with ThreadingHTTPServer(("", PORT), handler(metrics, reloader.unread)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         reloader.start()
-        reloader.stop.wait()
+        signal.sigwait(ends)
+        reloader.stop.set()
         server.shutdown()
     return 1 if died.is_set() else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    # Not sys.exit: threads that still log would find their output gone, and the interpreter would abort.
+    os._exit(main(sys.argv[1:]))

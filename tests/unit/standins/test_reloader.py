@@ -535,10 +535,10 @@ def program(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(Api, "in_cluster", lambda count: Api(world.api.url, lambda: "token", count=count))
     monkeypatch.setattr(command, "PORT", 0)
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    # Before any thread of the test begins: each has the mask of the one that started it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     yield world
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def test_it_works_until_it_is_told_to_end(program: World, capsys: pytest.CaptureFixture[str]) -> None:
