@@ -36,9 +36,14 @@ OF_SERVER = (
     "finalizers",
 )
 ANNOTATIONS_OF_SERVER = ("deployment.kubernetes.io/", "deprecated.daemonset", "pv.kubernetes.io/", "volume.")
-# In the order of the playbooks; what is not named comes between.
-FIRST = ("guardrails", "git-server-namespace", "git-server", "argocd", "metrics-server", "kube-prometheus-stack")
+# What others need first; what is not named comes between, and workloads last.
+FIRST = ("guardrails", "kube-prometheus-stack", "git-server-namespace", "git-server", "argocd", "metrics-server")
 Object = dict[str, Any]
+# What a cluster needs on a host with cgroup v1 or without every capability, as roles/kind_cluster has it.
+FOR_RESTRICTED_HOSTS = [
+    {"kind": "KubeletConfiguration", "failCgroupV1": False, "featureGates": {"KubeletInUserNamespace": True}},
+    {"kind": "KubeProxyConfiguration", "conntrack": {"maxPerCore": 0}},
+]
 
 
 def run(*command: str, env: dict[str, str] | None = None) -> str:
@@ -123,7 +128,7 @@ def parts(cluster: Cluster) -> dict[str, list[Object]]:
         kinds = [one for one in parent["metadata"]["annotations"][KINDS].split(",") if one]
         chosen = f"--selector={PART_OF}={parent['metadata']['labels'][ID]}"
         objects = cluster.items(",".join(kinds), "--all-namespaces", chosen) if kinds else []
-        found[parent["metadata"]["name"]] = [bare(one) for one in objects]
+        found[parent["metadata"]["name"].removeprefix("drystone-")] = [bare(one) for one in objects]
     generated = cluster.items("secrets", "--all-namespaces", "--selector=app.kubernetes.io/managed-by=drystone")
     found["generated"] = [bare(one) for one in generated if {PART_OF, ID}.isdisjoint(one["metadata"]["labels"])]
     return found
@@ -156,7 +161,13 @@ def ready_engine(cluster: Cluster, name: str, folder: Path) -> None:
     roles: list[Object] = [{"role": "control-plane", "extraPortMappings": mappings}]
     roles += [{"role": "worker", "labels": {"drystone.dev/pool": pool}} for pool in ("apps", "platform")]
     nodes = [{**one, "image": node["Config"]["Image"]} for one in roles]
-    config = {"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "nodes": nodes}
+    patches = [json.dumps(patch) for patch in FOR_RESTRICTED_HOSTS]
+    config = {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "nodes": nodes,
+        "kubeadmConfigPatches": patches,
+    }
     (folder / "kind.yaml").write_text(yaml.safe_dump(config))
     registry = json.loads(run("docker", "inspect", f"{name}-registry"))[0]
     (port,) = {at["HostPort"] for places in registry["HostConfig"]["PortBindings"].values() for at in places}

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The obvious way to the same platform: kind, kind load, then each part applied and waited for before the next.
 # Usage: plain.sh DIRECTORY   with kind.yaml, images.txt, parts/*.yaml and platform.git, as bench.py writes them.
-set -euo pipefail
+set -Eeuo pipefail
+trap 'echo "line $LINENO: $BASH_COMMAND: ended with $?" >&2' ERR
 cd "$1"
 cluster=$(<cluster.txt)
 export KUBECONFIG=$PWD/kubeconfig
