@@ -112,7 +112,7 @@ def main(arguments: list[str]) -> int:
     def on_death(failure: threading.ExceptHookArgs) -> None:
         log("fatal", f"{failure.exc_type.__name__}: {failure.exc_value}")
         died.set()
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     threading.excepthook = on_death
     # Waited for and not handled: a handler that sets what the main thread waits on can find it locked by that wait.

@@ -535,7 +535,6 @@ def program(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(Api, "in_cluster", lambda count: Api(world.api.url, lambda: "token", count=count))
     monkeypatch.setattr(command, "PORT", 0)
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    # Before any thread of the test begins: each has the mask of the one that started it.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     yield world
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -549,7 +548,7 @@ def test_it_works_until_it_is_told_to_end(program: World, capsys: pytest.Capture
         wait_for(lambda: sum("watch=true" in request for request in program.api.requests) >= 2)
         program.change(colour="blue")
         wait_for(lambda: program.hash("web") is not None)
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     threading.Thread(target=change).start()
     assert command.main(FLAGS) == 0
