@@ -9,9 +9,8 @@ from typing import Any
 
 from drystone_testing import Git, Http, Kubectl, wait_until
 
-NAMESPACE, WORKLOAD = "dev", "site"
+WORKLOAD = "site"
 PUBLISHED = f"{WORKLOAD}-git-content"
-WHERE = f"--namespace={NAMESPACE}"
 PODS = f"--selector=app.kubernetes.io/name={WORKLOAD}"
 
 # Asks at a steady rate on a new connection each time, as many users would, and tells what came back when it is stopped.
@@ -55,8 +54,9 @@ print(json.dumps({"total": total, "failed": failed[:20], "errors": len(failed), 
 class Client:
     """A Pod beside the workload that asks it all the time."""
 
-    def __init__(self, kubectl: Kubectl, image: str, rate: float = 50) -> None:
+    def __init__(self, kubectl: Kubectl, image: str, namespace: str = "dev", rate: float = 50) -> None:
         self.kubectl = kubectl
+        self.where = f"--namespace={namespace}"
         self.name = f"client-{int(time.time())}"
         security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsUser": 1001}
         pod = {
@@ -67,22 +67,25 @@ class Client:
                 {
                     "name": "client",
                     "image": image,
-                    "command": ["python3", "-c", CLIENT, f"{WORKLOAD}.{NAMESPACE}.svc:8080", str(rate)],
+                    "command": ["python3", "-c", CLIENT, f"{WORKLOAD}.{namespace}.svc:8080", str(rate)],
                     "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
                     "securityContext": security,
                 }
             ],
         }
-        metadata = {"name": self.name, "namespace": NAMESPACE}
+        metadata = {"name": self.name, "namespace": namespace}
         kubectl.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod})
-        kubectl("wait", f"pod/{self.name}", WHERE, "--for=condition=Ready", "--timeout=60s")
+        kubectl("wait", f"pod/{self.name}", self.where, "--for=condition=Ready", "--timeout=60s")
 
     def stop(self) -> dict[str, Any]:
         """End it and give what it saw."""
-        self.kubectl("exec", self.name, WHERE, "--", "kill", "-TERM", "1")
-        self.kubectl("wait", f"pod/{self.name}", WHERE, "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
-        told: dict[str, Any] = json.loads(self.kubectl("logs", self.name, WHERE))
-        self.kubectl("delete", "pod", self.name, WHERE, "--wait=false")
+        # The image has Python and no kill.
+        self.kubectl("exec", self.name, self.where, "--", "python3", "-c", "import os; os.kill(1, 15)")
+        self.kubectl(
+            "wait", f"pod/{self.name}", self.where, "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s"
+        )
+        told: dict[str, Any] = json.loads(self.kubectl("logs", self.name, self.where))
+        self.kubectl("delete", "pod", self.name, self.where, "--wait=false")
         return told
 
 
@@ -114,12 +117,13 @@ class Content:
 class Site:
     """The workload as anybody sees it from outside."""
 
-    def __init__(self, kubectl: Kubectl, http: Http) -> None:
-        self.kubectl, self.http = kubectl, http
+    def __init__(self, kubectl: Kubectl, http: Http, namespace: str = "dev") -> None:
+        self.kubectl, self.http, self.namespace = kubectl, http, namespace
+        self.where = f"--namespace={namespace}"
 
     def config(self) -> dict[str, Any]:
         """The ConfigMap that tells the commit."""
-        found: dict[str, Any] = self.kubectl.json("get", "configmap", PUBLISHED, WHERE)
+        found: dict[str, Any] = self.kubectl.json("get", "configmap", PUBLISHED, self.where)
         return found
 
     def published(self) -> str:
@@ -128,14 +132,16 @@ class Site:
 
     def pods(self) -> list[dict[str, Any]]:
         """Pods that are not being deleted."""
-        return [pod for pod in self.kubectl.items("pods", WHERE, PODS) if "deletionTimestamp" not in pod["metadata"]]
+        return [
+            pod for pod in self.kubectl.items("pods", self.where, PODS) if "deletionTimestamp" not in pod["metadata"]
+        ]
 
     def revisions(self) -> int:
-        return len(self.kubectl.items("replicasets", WHERE, PODS))
+        return len(self.kubectl.items("replicasets", self.where, PODS))
 
     def settled(self) -> bool:
         """Whether the Deployment is all of one revision, and all of it ready."""
-        found = self.kubectl.json("get", "deployment", WORKLOAD, WHERE)
+        found = self.kubectl.json("get", "deployment", WORKLOAD, self.where)
         status, wanted = found["status"], found["spec"]["replicas"]
         counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")]
         return status.get("observedGeneration") == found["metadata"]["generation"] and counts == [wanted] * 4
@@ -143,12 +149,18 @@ class Site:
     def served(self) -> set[str]:
         """The commits that the Pods say in their header."""
         names = [pod["metadata"]["name"] for pod in self.pods()]
-        return {self.http.get(NAMESPACE, name, 8080, kind="pods").headers.get("Git-Commit", "") for name in names}
+        return {self.http.get(self.namespace, name, 8080, kind="pods").headers.get("Git-Commit", "") for name in names}
+
+    def syncer(self) -> dict[str, Any]:
+        """The Pod that publishes."""
+        chosen = f"--selector=app.kubernetes.io/name={WORKLOAD}-git-syncer"
+        living = self.kubectl.items("pods", self.where, chosen, "--field-selector=status.phase=Running")
+        (pod,) = (pod for pod in living if "deletionTimestamp" not in pod["metadata"])
+        return pod
 
     def metric(self, name: str) -> list[str]:
         """Lines of a metric of the publisher."""
-        (pod,) = self.kubectl.items("pods", WHERE, f"--selector=app.kubernetes.io/name={WORKLOAD}-git-syncer")
-        text = self.http.get(NAMESPACE, pod["metadata"]["name"], 8081, "/metrics", kind="pods").text
+        text = self.http.get(self.namespace, self.syncer()["metadata"]["name"], 8081, "/metrics", kind="pods").text
         return [line for line in text.splitlines() if line.startswith(name)]
 
     def reaches(self, commit: str, timeout: float = 120) -> bool:

@@ -122,14 +122,15 @@ def bare(obj: Object) -> Object:
 
 
 def parts(cluster: Cluster) -> dict[str, list[Object]]:
-    """Give the objects of each of Drystone's apply sets, and the Secrets it generated."""
+    """Give the objects of each of Drystone's apply sets, and what it generated."""
     found = {}
     for parent in cluster.items("secrets,configmaps", "--all-namespaces", f"--selector={ID}"):
         kinds = [one for one in parent["metadata"]["annotations"][KINDS].split(",") if one]
         chosen = f"--selector={PART_OF}={parent['metadata']['labels'][ID]}"
         objects = cluster.items(",".join(kinds), "--all-namespaces", chosen) if kinds else []
         found[parent["metadata"]["name"].removeprefix("drystone-")] = [bare(one) for one in objects]
-    generated = cluster.items("secrets", "--all-namespaces", "--selector=app.kubernetes.io/managed-by=drystone")
+    ours = "--selector=app.kubernetes.io/managed-by=drystone"
+    generated = cluster.items("secrets,configmaps", "--all-namespaces", ours)
     found["generated"] = [bare(one) for one in generated if {PART_OF, ID}.isdisjoint(one["metadata"]["labels"])]
     return found
 
@@ -187,23 +188,18 @@ def ready_engine(cluster: Cluster, name: str, folder: Path) -> None:
 
 
 def keep_git(cluster: Cluster, folder: Path) -> None:
-    """Copy the repository and what its server knows the user by, which go with the cluster."""
+    """Copy the repositories and what their server knows the user by, which go with the cluster."""
     config = yaml.safe_load((folder / "kind.yaml").read_text())
     (port,) = (one["hostPort"] for one in config["nodes"][0]["extraPortMappings"] if one["containerPort"] == 30022)
     keys = folder / "git"
     shutil.copytree(Path(cluster.env["KUBECONFIG"]).parent / "git", keys)
-    url = f"ssh://git@127.0.0.1:{port}/srv/git/platform.git"
-    (folder / "url.txt").write_text(url)
     ssh = f"ssh -i {keys}/operator_key -o IdentitiesOnly=yes -o UserKnownHostsFile={keys}/known_hosts"
-    run(
-        "git",
-        "clone",
-        "--quiet",
-        "--bare",
-        url,
-        str(folder / "platform.git"),
-        env={**cluster.env, "GIT_SSH_COMMAND": ssh},
-    )
+    (server,) = cluster.items("deployments", "--namespace=git", "--field-selector=metadata.name=git-server")
+    names = [one.partition("=")[0] for one in server["spec"]["template"]["spec"]["containers"][0]["args"]]
+    for name in names:
+        url = f"ssh://git@127.0.0.1:{port}/srv/git/{name}.git"
+        to = folder / "repositories" / f"{name}.git"
+        run("git", "clone", "--quiet", "--bare", url, str(to), env={**cluster.env, "GIT_SSH_COMMAND": ssh})
 
 
 def timed(judge: Cluster, what: Callable[[], object]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The obvious way to the same platform: kind, kind load, then each part applied and waited for before the next.
-# Usage: plain.sh DIRECTORY   with kind.yaml, images.txt, parts/*.yaml and platform.git, as bench.py writes them.
+# Usage: plain.sh DIRECTORY   with kind.yaml, images.txt, parts/*.yaml and repositories/*.git, as bench.py writes them.
 set -Eeuo pipefail
 trap 'echo "line $LINENO: $BASH_COMMAND: ended with $?" >&2' ERR
 cd "$1"
@@ -32,7 +32,9 @@ for part in parts/*.yaml; do
             kubectl rollout status --namespace "$namespace" "$kind/$workload" --timeout=300s >/dev/null
         done
     if [[ $name == *-git-server.yaml ]]; then
-        git -C platform.git push --quiet "$(<url.txt)" main
+        for repository in repositories/*.git; do
+            git -C "$repository" push --quiet origin main
+        done
     fi
 done
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "molecule"))
 
 import drystone_testing  # noqa: E402  its folder is found only now
-from git_content import NAMESPACE, PUBLISHED, WORKLOAD, Client, Content, Site  # noqa: E402
+from git_content import PUBLISHED, WORKLOAD, Client, Content, Site  # noqa: E402
 
 
 class Watch:
@@ -37,12 +37,12 @@ class Watch:
     def push(self, commit: str, began: float) -> dict[str, float]:
         """Give the seconds from the push until things are first seen."""
         marks: dict[str, float] = {}
-        pods = f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app.kubernetes.io/name={WORKLOAD}"
-        deployment = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{WORKLOAD}"
+        pods = f"/api/v1/namespaces/dev/pods?labelSelector=app.kubernetes.io/name={WORKLOAD}"
+        deployment = f"/apis/apps/v1/namespaces/dev/deployments/{WORKLOAD}"
         known = {pod["metadata"]["uid"] for pod in self.get(pods)["items"]}
         while "replaced" not in marks:
             now = time.time() - began
-            config = self.get(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{PUBLISHED}")
+            config = self.get(f"/api/v1/namespaces/dev/configmaps/{PUBLISHED}")
             if config.get("data", {}).get("commit") == commit:
                 marks.setdefault("published", now)
             listed = self.get(pods)["items"]

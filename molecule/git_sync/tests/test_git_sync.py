@@ -33,7 +33,7 @@ def over_ssh(variables: dict[str, Any], key: str, folder: Path) -> Reader:
     return lambda command, name, *more, where=".": git("-C", str(where), command, f"{base}/{name}.git", *more)
 
 
-def over_https(variables: dict[str, Any], password: str, name: str = "staging.reader") -> Reader:
+def over_https(variables: dict[str, Any], password: str, name: str = "staging.site") -> Reader:
     """Git with one token, the same way."""
     env = {
         **os.environ,
@@ -52,7 +52,7 @@ def over_https(variables: dict[str, Any], password: str, name: str = "staging.re
 def readers(kubectl: Kubectl, variables: dict[str, Any], tmp_path: Path) -> dict[str, Reader]:
     return {
         "ssh": over_ssh(variables, secret(kubectl, "dev", "site-git-credentials")["ssh"], tmp_path),
-        "https": over_https(variables, secret(kubectl, "staging", "reader-git-credentials")["password"]),
+        "https": over_https(variables, secret(kubectl, "staging", "site-git-credentials")["password"]),
     }
 
 
@@ -60,9 +60,9 @@ def test_the_secrets_have_the_shape_that_git_sync_mounts(kubectl: Kubectl) -> No
     ssh = secret(kubectl, "dev", "site-git-credentials")
     assert set(ssh) == {"ssh", "known_hosts"}
     assert ssh["known_hosts"].startswith("[git-server.git.svc]:2222 ssh-ed25519 ")
-    https = secret(kubectl, "staging", "reader-git-credentials")
+    https = secret(kubectl, "staging", "site-git-credentials")
     assert set(https) == {"username", "password", "ca.crt"}
-    assert https["username"] == "staging.reader"
+    assert https["username"] == "staging.site"
     assert "PRIVATE" not in https["ca.crt"]
 
 
@@ -110,7 +110,7 @@ def test_the_server_has_nothing_that_opens_anything(kubectl: Kubectl) -> None:
     assert 'command="read-only site-content" ssh-ed25519 ' in keys
     assert "PRIVATE" not in keys
     lines = secret(kubectl, "git", "git-server-https-readers")["readers"]
-    assert secret(kubectl, "staging", "reader-git-credentials")["password"] not in lines
+    assert secret(kubectl, "staging", "site-git-credentials")["password"] not in lines
 
 
 def test_only_pods_with_content_from_git_are_let_out_of_their_environment(kubectl: Kubectl) -> None:
@@ -122,7 +122,7 @@ def test_only_pods_with_content_from_git_are_let_out_of_their_environment(kubect
 def test_nothing_secret_is_shown_also_by_a_rotation_and_the_old_credentials_are_refused(
     kubectl: Kubectl, variables: dict[str, Any], readers: dict[str, Reader], tmp_path: Path
 ) -> None:
-    names = (("dev", "site-git-credentials", "ssh"), ("staging", "reader-git-credentials", "password"))
+    names = (("dev", "site-git-credentials", "ssh"), ("staging", "site-git-credentials", "password"))
     before = [secret(kubectl, namespace, name)[key] for namespace, name, key in names]
     done = Playbook("playbooks/rotate_git_credentials.yml", {}, "--diff", "-vvvv")
     assert done.code == 0, done.output
@@ -142,11 +142,11 @@ def test_nothing_secret_is_shown_also_by_a_rotation_and_the_old_credentials_are_
 
 
 def test_one_workload_is_rotated_by_its_name(kubectl: Kubectl) -> None:
-    before = [secret(kubectl, "dev", "site-git-credentials"), secret(kubectl, "staging", "reader-git-credentials")]
-    done = Playbook("playbooks/rotate_git_credentials.yml", {"git_sync_only": ["staging/reader"]})
+    before = [secret(kubectl, "dev", "site-git-credentials"), secret(kubectl, "staging", "site-git-credentials")]
+    done = Playbook("playbooks/rotate_git_credentials.yml", {"git_sync_only": ["staging/site"]})
     assert done.code == 0, done.output
     assert secret(kubectl, "dev", "site-git-credentials") == before[0]
-    assert secret(kubectl, "staging", "reader-git-credentials") != before[1]
+    assert secret(kubectl, "staging", "site-git-credentials") != before[1]
     refused = Playbook("playbooks/rotate_git_credentials.yml", {"git_sync_only": ["nobody"]})
     assert refused.code != 0
     assert "git_sync_only names nobody" in refused.output

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from drystone_testing import Git, Http, Kubectl, Playbook, wait_until
-from git_content import NAMESPACE, PUBLISHED, WHERE, WORKLOAD, Client, Content, Site
+from git_content import PUBLISHED, WORKLOAD, Client, Content, Site
 
 SOAK = bool(os.environ.get("DRYSTONE_SOAK"))
 PUSHES = 30 if SOAK else 3
+NAMESPACE = "dev"
+WHERE = f"--namespace={NAMESPACE}"
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +49,64 @@ def no_git_server(kubectl: Kubectl) -> Iterator[None]:
     yield
     kubectl("scale", "deployment/git-server", "--namespace=git", "--replicas=1")
     kubectl("rollout", "status", "deployment/git-server", "--namespace=git", "--timeout=120s")
+
+
+OVER_HTTPS = {
+    "kustomization.yaml": """\
+resources: [../../../workloads/site/base]
+components: [from, ../../../components/git-content-https]
+namespace: staging
+replicas: [{name: site, count: 2}]
+patches:
+  - target: {kind: Deployment, name: site}
+    patch: |-
+      - op: add
+        path: /spec/template/spec/containers/0/resources
+        value: {requests: {cpu: 10m, memory: 16Mi}, limits: {cpu: 250m, memory: 64Mi}}
+""",
+    "from/kustomization.yaml": """\
+apiVersion: kustomize.config.k8s.io/v1alpha1
+kind: Component
+patches:
+  - patch: |-
+      apiVersion: v1
+      kind: ConfigMap
+      metadata: {name: git-content-settings}
+      data:
+        repository: https://git-server.git.svc:8443/site-content.git
+        ca_file: /etc/git-secret/ca.crt
+""",
+}
+
+
+@pytest.fixture
+def over_https(kubectl: Kubectl, http: Http, variables: dict[str, Any], tmp_path: Path) -> Iterator[Site]:
+    """The same workload in another environment, over HTTPS, because Git says so."""
+    git = Git(variables, "operator_key")
+    platform, made = tmp_path / "platform", Site(kubectl, http, "staging")
+    folder = platform / "deploy/environments/staging/site"
+
+    def push(message: str) -> None:
+        for arguments in (["add", "--all"], ["commit", "--quiet", f"--message={message}"], ["push", "--quiet"]):
+            done = git("-C", str(platform), *arguments)
+            assert done.returncode == 0, done.stderr
+
+    def there() -> bool:
+        return kubectl.run("get", "application", "site-staging", "--namespace=argocd").returncode == 0
+
+    assert git("clone", "--quiet", git.url, str(platform)).returncode == 0
+    for name, text in OVER_HTTPS.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    push("Serve the site in staging, over HTTPS")
+    try:
+        deployed = ("get", "deployment", WORKLOAD, made.where)
+        assert wait_until(lambda: kubectl.run(*deployed).returncode == 0 and made.settled(), timeout=180)
+        yield made
+    finally:
+        shutil.rmtree(folder)
+        push("Take the site out of staging")
+        assert wait_until(lambda: not there(), timeout=180)
 
 
 def bring_back(kubectl: Kubectl) -> None:
@@ -94,6 +157,13 @@ def test_an_outage_of_the_remote_is_not_one_of_the_site(
     assert site.served() == {commit}
     assert site.reaches(content.commit("after the outage"))
     assert client.stop()["errors"] == 0
+
+
+def test_over_https_it_is_the_same(over_https: Site, content: Content) -> None:
+    assert over_https.config()["data"]["repository"] == "https://git-server.git.svc:8443/site-content.git"
+    revisions = over_https.revisions()
+    assert over_https.reaches(content.commit(f"over HTTPS {os.urandom(4).hex()}"))
+    assert over_https.revisions() == revisions + 1
 
 
 def test_rewritten_history_is_published_like_any_other(site: Site, content: Content) -> None:
@@ -166,3 +236,70 @@ def test_a_storm_of_edits_ends_with_what_is_in_git_and_few_restarts(site: Site, 
     assert wait_until(site.settled, timeout=240)
     assert site.published() == commit
     assert site.served() == {commit}
+
+
+@pytest.mark.soak
+def test_a_branch_that_is_gone_takes_nothing_with_it(site: Site, content: Content) -> None:
+    commit = site.published()
+    content("push", "--quiet", "origin", "--delete", "main")
+    try:
+        assert not wait_until(lambda: site.published() != commit or site.served() != {commit}, timeout=30)
+        assert site.settled()
+    finally:
+        back = content.commit("the branch is back")
+    assert site.reaches(back)
+
+
+@pytest.mark.soak
+def test_content_above_the_limit_costs_the_syncer_its_pod_and_the_site_nothing(
+    site: Site, content: Content, client: Client
+) -> None:
+    commit, syncer = site.published(), site.syncer()["metadata"]["uid"]
+    (content.clone / "large").write_bytes(os.urandom(200 << 20))
+    content.commit("too large")
+    evicted = ("get", "events", WHERE, "--field-selector=reason=Evicted", "--output=name")
+    assert wait_until(lambda: bool(site.kubectl(*evicted).strip()), timeout=240, every=2)
+    assert site.served() <= {commit, content("rev-parse", "HEAD")}
+    content("rm", "--quiet", "large")
+    back = content.commit("small again")
+    assert wait_until(lambda: site.published() == back, timeout=300, every=2)
+    assert site.syncer()["metadata"]["uid"] != syncer
+    assert site.reaches(back, timeout=300)
+    assert client.stop()["errors"] == 0
+
+
+@pytest.mark.soak
+def test_another_host_key_is_never_accepted(site: Site, content: Content, kubectl: Kubectl) -> None:
+    commit, name = site.published(), f"{WORKLOAD}-git-credentials"
+    known = base64.b64decode(kubectl.json("get", "secret", name, WHERE)["data"]["known_hosts"]).decode()
+    host, kind, _key = known.split()[:3]
+    other = "AAAAC3NzaC1lZDI1NTE5AAAAIE5vYm9keSBoYXMgdGhlIG90aGVyIGhhbGYgb2YgdGhpcyBr"
+
+    def pin(text: str) -> None:
+        kubectl("patch", "secret", name, WHERE, f"--patch={json.dumps({'stringData': {'known_hosts': text}})}")
+        # The kubelet then looks at once what the Pod mounts.
+        kubectl(
+            "annotate", "pod", site.syncer()["metadata"]["name"], WHERE, "--overwrite", f"test={os.urandom(3).hex()}"
+        )
+
+    def refused() -> bool:
+        logs = kubectl("logs", f"deployment/{WORKLOAD}-git-syncer", WHERE, "--container=git-sync", "--since=20s")
+        return "Host key verification failed" in logs or "REMOTE HOST IDENTIFICATION HAS CHANGED" in logs
+
+    pin(f"{host} {kind} {other}\n")
+    try:
+        withheld = content.commit("from a server that is not known")
+        assert wait_until(refused, timeout=120)
+        assert (site.published(), site.served()) == (commit, {commit})
+    finally:
+        pin(known)
+    assert site.reaches(withheld)
+
+
+@pytest.mark.soak
+def test_neither_a_restart_of_reloader_nor_our_own_run_restarts_the_workload(site: Site, kubectl: Kubectl) -> None:
+    before = {pod["metadata"]["uid"] for pod in site.pods()}
+    kubectl("delete", "pods", "--all", "--namespace=reloader")
+    kubectl("rollout", "status", "deployment/reloader", "--namespace=reloader", "--timeout=120s")
+    assert Playbook("site.yml", {}).code == 0
+    assert {pod["metadata"]["uid"] for pod in site.pods()} == before
