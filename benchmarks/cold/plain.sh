@@ -33,7 +33,8 @@ for part in parts/*.yaml; do
         done
     if [[ $name == *-git-server.yaml ]]; then
         for repository in repositories/*.git; do
-            git -C "$repository" push --quiet origin main
+            # Ready a moment before its port leads to it.
+            until git -C "$repository" push --quiet origin main 2>/dev/null; do sleep 1; done
         done
     fi
 done
