@@ -119,11 +119,15 @@ def test_a_graph_that_cannot_be_read_is_told(graph: Graph) -> None:
 
 
 def test_a_killed_build_goes_on_where_it_was(graph: Graph) -> None:
-    with subprocess.Popen([*graph.make, "IMAGE=sleep 60"], start_new_session=True, stdout=subprocess.DEVNULL) as killed:
-        deadline = time.monotonic() + 20
-        while not (graph.cache / "build" / "stamps" / "tool-1").exists() and time.monotonic() < deadline:
+    stamp = graph.cache / "build" / "stamps" / "tool-1"
+    with subprocess.Popen(
+        [*graph.make, "IMAGE=sleep 600"], start_new_session=True, stdout=subprocess.DEVNULL, env=action.surroundings()
+    ) as killed:
+        deadline = time.monotonic() + 120
+        while not stamp.exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         os.killpg(killed.pid, signal.SIGKILL)
+    assert stamp.exists()
     assert killed.returncode == -signal.SIGKILL
     assert graph.build(check=True)["steps"] == ["image tool"]
     assert graph.build()["steps"] == ["image tool"]
