@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "molecule"))
 
 import drystone_testing  # noqa: E402  its folder is found only now
-from git_content import PUBLISHED, WORKLOAD, Client, Content, Site  # noqa: E402
+from git_content import PUBLISHED, WORKLOAD, Client, Content, Site  # noqa: E402  as above
 
 
 class Watch:

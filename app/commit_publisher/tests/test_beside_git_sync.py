@@ -50,7 +50,7 @@ class World:
             where = {"namespace": "dev"} if kind == "ConfigMap" else {}
             self.api.put({"apiVersion": "v1", "kind": kind, "metadata": {"name": name, **where}})
         (folder / "token").write_text("x")
-        link = folder / "git/root/content"
+        link = folder / "git/repo/content"
         settings = Settings("site", "dev", NAME, "file:///remote", "main", str(link))
         config_map = ConfigMap(self.api.url, "dev", NAME, folder, timeout=5)
         self.publisher = Publisher(settings, Content(link), config_map, Metrics("site"), lambda *_, **__: None)
@@ -81,7 +81,7 @@ class World:
             "SYNC_TIMEOUT": "30s",
         }
         elsewhere = {
-            "--root": str(self.folder / "git/root"),
+            "--root": str(self.folder / "git/repo"),
             "--sparse-checkout-file": str(self.folder / "sparse-checkout"),
             "--webhook-url": f"http://127.0.0.1:{self.hook.server_address[1]}/",
             "--http-bind": "127.0.0.1:0",
@@ -142,10 +142,10 @@ def test_a_push_while_the_api_server_is_down_is_published_when_it_is_back_and_no
     assert wait_for(lambda: world.is_at(before))
     world.api.faults.append(Fault("configmaps", times=10**6, drop_before=True))
     skipped = world.push("second")
-    assert wait_for(lambda: os.readlink(world.folder / "git/root/content").endswith(skipped))
+    assert wait_for(lambda: os.readlink(world.folder / "git/repo/content").endswith(skipped))
     newest = world.push("third")
     assert world.data()["commit"] == before
-    assert wait_for(lambda: os.readlink(world.folder / "git/root/content").endswith(newest))
+    assert wait_for(lambda: os.readlink(world.folder / "git/repo/content").endswith(newest))
     writes = list(world.api.writes)
     world.api.faults.clear()
     assert wait_for(lambda: world.is_at(newest))

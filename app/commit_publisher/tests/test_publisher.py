@@ -460,7 +460,7 @@ ENVIRON = {
     "CONFIG_MAP": NAME,
     "REPOSITORY": "https://secret@git.example.com/x.git",
     "REF": "main",
-    "CONTENT_LINK": "/git/root/content",
+    "CONTENT_LINK": "/git/repo/content",
 }
 
 

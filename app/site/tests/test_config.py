@@ -55,10 +55,10 @@ def test_no_link_is_followed_beyond_the_root() -> None:
 @pytest.mark.parametrize(
     ("worktree", "commit"),
     [
-        ("/git/root/.worktrees/" + "a0" * 20, "a0" * 20),
-        ("/git/root/.worktrees/" + "a0" * 32, "a0" * 32),
-        ("/git/root/.worktrees/" + "a0" * 25, ""),
-        ("/git/root/content", ""),
+        ("/git/repo/.worktrees/" + "a0" * 20, "a0" * 20),
+        ("/git/repo/.worktrees/" + "a0" * 32, "a0" * 32),
+        ("/git/repo/.worktrees/" + "a0" * 25, ""),
+        ("/git/repo/content", ""),
     ],
 )
 def test_the_commit_is_the_name_of_the_worktree(worktree: str, commit: str) -> None:

@@ -17,7 +17,7 @@ LARGE = 100_000_000
 # A worktree as git-sync makes it, and in it what an author of content could try.
 CONTENT = f"""
 set -eu
-cd /git/root
+cd /git/repo
 echo outside > outside.txt
 mkdir -p .worktrees/{COMMIT}
 ln -s .worktrees/{COMMIT} content
@@ -80,7 +80,7 @@ class Site:
                         {
                             **container,
                             "name": "content",
-                            "command": ["bash", "-c", f"mkdir -p /git/root; {CONTENT}"],
+                            "command": ["bash", "-c", f"mkdir -p /git/repo; {CONTENT}"],
                             "securityContext": {**security, "runAsUser": 65533, "runAsGroup": 65533},
                             "volumeMounts": [mount],
                         }

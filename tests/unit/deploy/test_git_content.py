@@ -234,7 +234,7 @@ def test_the_pods_are_pinned_and_the_syncer_follows_the_branch(case: tuple[Built
     assert pinned.webhook_url == ""
     assert syncer.webhook_url == "http://127.0.0.1:8080/"
     for one in (pinned, syncer):
-        assert one.path(one.link) == Path("/git/root/content")
+        assert one.path(one.link) == Path("/git/repo/content")
         assert (one.max_failures, one.init_max_failures) == (-1, -1)
         assert one.http_metrics
         assert one.ssh_known_hosts

@@ -87,7 +87,7 @@ def _forms(secret: str) -> set[str]:
     return lines | whole | encoded | {json.dumps(text)[1:-1] for text in whole}
 
 
-def _assert_unseen(text: str, *secrets: str) -> None:
+def assert_unseen(text: str, *secrets: str) -> None:
     for secret in secrets:
         for form in _forms(secret):
             assert form not in text
@@ -149,7 +149,7 @@ def test_no_form_of_a_key_is_seen_at_any_verbosity(
         seen += run("git_sync_secret_info", check=True).output
         seen += run("git_sync_secret_info").output
     seen += fake_git.log.read_text()
-    _assert_unseen(seen, given, filed)
+    assert_unseen(seen, given, filed)
 
 
 def test_no_form_of_a_generated_key_is_seen_at_any_verbosity(run: Runner, fake_git: FakeGit, fake_api: FakeApi) -> None:
@@ -161,7 +161,7 @@ def test_no_form_of_a_generated_key_is_seen_at_any_verbosity(run: Runner, fake_g
     fake_git.authorize(public_line(key))
     seen += run(generate=True, **_ssh(fake_git)).output + run(state="staged", generate=True, rotate=True).output
     seen += run("git_sync_secret_info", check=True, check_repository=fake_git.ssh_url).output
-    _assert_unseen(seen + fake_git.log.read_text(), key)
+    assert_unseen(seen + fake_git.log.read_text(), key)
 
 
 @pytest.mark.parametrize("works", [True, False])
@@ -176,7 +176,7 @@ def test_no_form_of_a_password_is_seen_even_where_the_server_repeats_it(
     seen += run(password=CANARY, **options).output
     seen += run(password_file=str(tmp_path / "token"), **options).output
     seen += run("git_sync_secret_info", check=True, repository=fake_git.https_url).output
-    _assert_unseen(seen, CANARY, f"site:{CANARY}")
+    assert_unseen(seen, CANARY, f"site:{CANARY}")
     assert ("created" in seen) is works
 
 
@@ -185,14 +185,14 @@ def test_a_password_in_the_url_is_refused_and_not_repeated(run: Runner, fake_git
     refused = run(**_https(fake_git, repository=url, password="another-one"))
     assert "carries a credential for localhost" in refused.result["msg"]
     asked = run("git_sync_secret_info", check=True, repository=url)
-    _assert_unseen(refused.output + asked.output, CANARY)
+    assert_unseen(refused.output + asked.output, CANARY)
 
 
 def test_a_broken_key_is_not_quoted_back(run: Runner, fake_git: FakeGit) -> None:
     broken = new_key()[:250]
     refused = run(private_key=broken, **_ssh(fake_git))
     assert refused.result["reason"] == "key_unreadable"
-    _assert_unseen(refused.output, broken)
+    assert_unseen(refused.output, broken)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from bundle.standins.git_sync.flags import Options, Wrong, duration, git_config, parse
 from tests.unit.standins.git_sync.world import PROJECT, World
 
-NEEDED = ["--repo=https://git.example/team/site.git", "--root=/git/root", "--submodules=off"]
+NEEDED = ["--repo=https://git.example/team/site.git", "--root=/git/repo", "--submodules=off"]
 
 
 def options(*flags: str) -> Options:
