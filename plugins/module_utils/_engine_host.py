@@ -44,11 +44,11 @@ class Finding:
     what: str
     seen: str
     needed: str
-    todo: str
+    advice: str
 
     def line(self) -> str:
         """Say it in one line."""
-        return f"{self.what}: {self.seen}; needed: {self.needed}. {self.todo}"
+        return f"{self.what}: {self.seen}; needed: {self.needed}. {self.advice}"
 
 
 def read_installation(record: str = RECORD, root: str | Path = "/") -> Installation:
@@ -106,21 +106,21 @@ def engine_problem(engine: Engine, installation: Installation, may_install: bool
         )
     if engine.state == "denied":
         again = "log in again, or go on in the shell that `newgrp docker` starts"
-        todo = f"Run: sudo usermod -aG docker {user}; then {again}"
+        advice = f"Run: sudo usermod -aG docker {user}; then {again}"
         if installation.in_docker_group:
-            todo = f"{user} is in the group docker, but this session began before: {again}"
-        return Finding(what, f"{user} may not open {describe_socket(engine.host)}", needed, todo)
+            advice = f"{user} is in the group docker, but this session began before: {again}"
+        return Finding(what, f"{user} may not open {describe_socket(engine.host)}", needed, advice)
     if engine.state == "broken":
-        todo = "Look at `docker version` and at the engine's log (journalctl -u docker, or /var/log/docker.log)"
-        return Finding(what, f"{engine.host}: {engine.reason}", needed, todo)
+        advice = "Look at `docker version` and at the engine's log (journalctl -u docker, or /var/log/docker.log)"
+        return Finding(what, f"{engine.host}: {engine.reason}", needed, advice)
     if engine.host not in DEFAULT_HOSTS:
-        todo = "Start it; or, to use this host's own engine, unset DOCKER_HOST or run: docker context use default"
-        return Finding(what, f"Docker not reachable at {engine.host}: {engine.reason}", needed, todo)
+        advice = "Start it; or, to use this host's own engine, unset DOCKER_HOST or run: docker context use default"
+        return Finding(what, f"Docker not reachable at {engine.host}: {engine.reason}", needed, advice)
     if not may_install:
-        todo = "Start it, for example with: sudo service docker start"
+        advice = "Start it, for example with: sudo service docker start"
         if not installation.daemon:
-            todo = "Install Docker 20.10 or newer, for example with: sudo apt-get install docker.io"
-        return Finding(what, f"Docker not reachable at {engine.host}: {engine.reason}", needed, todo)
+            advice = "Install Docker 20.10 or newer, for example with: sudo apt-get install docker.io"
+        return Finding(what, f"Docker not reachable at {engine.host}: {engine.reason}", needed, advice)
     if not installation.daemon and not installation.has_apt:
         seen = "there is none, and this is no Debian or Ubuntu, whose package could be installed (no apt-get)"
         return Finding(what, seen, needed, "Install Docker 20.10 or newer as your distribution does, and start it")
