@@ -39,8 +39,8 @@ def check_cores(report: Report, proc: Proc, minimum: float) -> None:
     """Enough cores."""
     cores = proc.cores(len(os.sched_getaffinity(0)))
     if cores < minimum:
-        todo = "Give this host, or the container it is, more CPU; or lower host_preflight_min_cores and wait longer"
-        report.failures.append(Finding("CPU", f"{cores:g} cores", f"{minimum:g}", todo))
+        advice = "Give this host, or the container it is, more CPU; or lower host_preflight_min_cores and wait longer"
+        report.failures.append(Finding("CPU", f"{cores:g} cores", f"{minimum:g}", advice))
 
 
 def check_memory(report: Report, proc: Proc, minimum: int, cluster_runs: bool) -> None:
@@ -48,8 +48,8 @@ def check_memory(report: Report, proc: Proc, minimum: int, cluster_runs: bool) -
     total, available = proc.memory_mib()
     needed = f"{minimum} MiB"
     if total < minimum:
-        todo = "Give this host more memory; or lower host_preflight_min_memory_mib and expect evicted pods"
-        report.failures.append(Finding("Memory", f"{total} MiB in all", needed, todo))
+        advice = "Give this host more memory; or lower host_preflight_min_memory_mib and expect evicted pods"
+        report.failures.append(Finding("Memory", f"{total} MiB in all", needed, advice))
     elif available < minimum and not cluster_runs:
         seen = f"{available} MiB available of {total} MiB"
         report.warnings.append(Finding("Memory", seen, needed, "End programs that use much of it"))
@@ -66,12 +66,12 @@ def check_disk(report: Report, disk: t.Mapping[str, t.Any], statvfs: t.Callable[
     free = found.f_bavail * found.f_frsize // 2**20
     what = f"Disk for {disk['purpose']} ({disk['path']})"
     if free < needed:
-        todo = "Make room there, or choose another place"
-        report.failures.append(Finding(what, f"{free} MiB free", f"{needed} MiB", todo))
+        advice = "Make room there, or choose another place"
+        report.failures.append(Finding(what, f"{free} MiB free", f"{needed} MiB", advice))
     if found.f_files > 0 and found.f_favail < MIN_FREE_INODES:
         seen = f"{found.f_favail} inodes free"
-        todo = "Delete directories of many small files there"
-        report.failures.append(Finding(what, seen, f"{MIN_FREE_INODES}", todo))
+        advice = "Delete directories of many small files there"
+        report.failures.append(Finding(what, seen, f"{MIN_FREE_INODES}", advice))
 
 
 def check_sysctls(
@@ -87,8 +87,8 @@ def check_sysctls(
         low.append({"name": name, "seen": seen, "value": sysctl["value"]})
         if not may_raise:
             line = f"{name}={sysctl['value']}"
-            todo = f"Run: sudo sysctl -w {line} && echo {line} | sudo tee -a /etc/sysctl.d/90-drystone.conf"
-            report.failures.append(Finding(f"Kernel setting {name}", str(seen), f"{sysctl['minimum']}", todo))
+            advice = f"Run: sudo sysctl -w {line} && echo {line} | sudo tee -a /etc/sysctl.d/90-drystone.conf"
+            report.failures.append(Finding(f"Kernel setting {name}", str(seen), f"{sysctl['minimum']}", advice))
     return low if may_raise else []
 
 
@@ -97,9 +97,9 @@ def check_cgroups(report: Report, proc: Proc) -> None:
     version = proc.cgroup_version()
     missing = [name for name in CONTROLLERS if name not in proc.cgroup_controllers()]
     if missing:
-        todo = "Enable them, for memory with the kernel parameters cgroup_enable=memory cgroup_memory=1, and boot again"
+        advice = "Enable them (for memory: kernel parameters cgroup_enable=memory cgroup_memory=1) and boot again"
         seen = f"version {version or 'none'}, without {', '.join(missing)}"
-        report.failures.append(Finding("Control groups", seen, ", ".join(CONTROLLERS), todo))
+        report.failures.append(Finding("Control groups", seen, ", ".join(CONTROLLERS), advice))
     elif version == 1:
         report.notes.append("cgroup v1: kubelets refuse it unless told otherwise; the cluster's are told")
 
@@ -112,11 +112,11 @@ def check_engine(report: Report, engine: Engine, problem: Finding | None, missin
         report.notes.append(f"Docker engine not reachable at {engine.host}: it will be installed or started")
     elif as_numbers(engine.api_version) < as_numbers(MIN_API):
         seen = f"version {engine.version}, API {engine.api_version}"
-        todo = "Install Docker 20.10 or newer"
-        report.failures.append(Finding("Docker engine", seen, f"API {MIN_API}", todo))
+        advice = "Install Docker 20.10 or newer"
+        report.failures.append(Finding("Docker engine", seen, f"API {MIN_API}", advice))
     elif engine.storage_driver == "vfs":
-        todo = "Keep its data on a file system that overlay2 supports, such as ext4 or xfs"
-        report.warnings.append(Finding("Docker engine", "storage driver vfs copies every layer", "overlay2", todo))
+        advice = "Keep its data on a file system that overlay2 supports, such as ext4 or xfs"
+        report.warnings.append(Finding("Docker engine", "storage driver vfs copies every layer", "overlay2", advice))
     if missing_capabilities:
         names = ", ".join(missing_capabilities)
         report.notes.append(f"this host withholds {names}: the engine needs a runtime that does without")
@@ -159,8 +159,8 @@ def check_ports(
     for port, times in Counter(entry["port"] for entry in ports).items():
         if times > 1:
             uses = " and ".join(entry["purpose"] for entry in ports if entry["port"] == port)
-            todo = "Give each a port of its own"
-            report.failures.append(Finding(f"Port {port}", f"wanted for {uses}", "one purpose", todo))
+            advice = "Give each a port of its own"
+            report.failures.append(Finding(f"Port {port}", f"wanted for {uses}", "one purpose", advice))
     for entry in ports:
         listener = listeners.get(entry["port"])
         if listener is None:
@@ -178,5 +178,5 @@ def check_ports(
         else:
             seen = "a process hidden from this user"
             stop = f"See whose it is with sudo ss -ltnp 'sport = :{entry['port']}' and end it"
-        todo = f"{stop}, or choose another port with {entry['variable']}"
-        report.failures.append(Finding(what, f"held by {seen}", "a free port", todo))
+        advice = f"{stop}, or choose another port with {entry['variable']}"
+        report.failures.append(Finding(what, f"held by {seen}", "a free port", advice))

@@ -147,7 +147,7 @@ failures:
     - what: Port 8080 on 127.0.0.1 (HTTP)
       seen: held by pid 4242, nginx
       needed: a free port
-      todo: End it with kill 4242, or choose another port with drystone_http_port
+      advice: End it with kill 4242, or choose another port with drystone_http_port
 warnings_found:
   description: What may disturb it; the same keys as RV(failures).
   returned: always
