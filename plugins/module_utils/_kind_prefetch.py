@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no promise of compatibility to code outside of it.
-"""Pulls images on the nodes while kubeadm still runs: the network is idle then, and every pod starts sooner.
+"""Pulls images on the nodes while workers still join: the host is half idle then, and every pod starts sooner.
 
+Not before: the start of the control plane is what everything waits for, and unpacking takes every core it can get.
 Only time is at stake: the kubelet pulls by itself what is missing, so nothing here ever fails a run.
 """
 
@@ -16,9 +17,11 @@ from dataclasses import dataclass
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed
 from ansible_collections.drystone.platform.plugins.module_utils._kind_docker import Docker
-from ansible_collections.drystone.platform.plugins.module_utils._kind_spec import ClusterSpec
+from ansible_collections.drystone.platform.plugins.module_utils._kind_spec import API_SERVER_CONTAINER_PORT, ClusterSpec
 
 HOSTS_DIR = "/etc/containerd/certs.d"
+# Asked in the node: not every engine lets the host reach its address.
+_API_SERVER_LISTENS = ["bash", "-c", f"</dev/tcp/127.0.0.1/{API_SERVER_CONTAINER_PORT}"]
 _ATTEMPTS = 3
 
 
@@ -41,7 +44,7 @@ class Pulled:
 
 
 class Prefetcher:
-    """One thread per node: it waits for containerd, then pulls one image after the other."""
+    """One thread per node: it waits for the API server, then pulls one image after the other."""
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class Prefetcher:
         sleep: t.Callable[[float], None] = time.sleep,
     ) -> None:
         self._docker = docker
+        self._control_plane = spec.control_plane.name
         self._timeout = timeout
         self._clock = clock
         self._sleep = sleep
@@ -91,12 +95,12 @@ class Prefetcher:
         seen = "the container didn't run"
         while not self._stop.is_set():
             try:
-                self._docker.execute(node, ["ctr", "--namespace", "k8s.io", "version"], 10)
+                self._docker.execute(self._control_plane, _API_SERVER_LISTENS, 10)
                 break
             except CommandFailed as error:
                 seen = error.msg
             if self._clock() >= deadline:
-                self._results.append(Pulled(node, "", self._timeout, f"containerd never answered: {seen}"))
+                self._results.append(Pulled(node, "", self._timeout, f"the API server never listened: {seen}"))
                 return
             self._sleep(0.5)
         for reference in references:

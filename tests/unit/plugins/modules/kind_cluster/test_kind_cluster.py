@@ -612,6 +612,20 @@ def test_nodes_prefetch_what_is_meant_for_them(host: Host) -> None:
     assert sorted(map(tuple, host.read()["pulled"])) == sorted(key for key, error in pulled.items() if not error)
 
 
+def test_nothing_is_pulled_before_the_api_server_listens(host: Host) -> None:
+    with host.world() as world:
+        world["kind_pause"] = 0.3
+        world["deaf"] = 2
+    result = host.run(prefetch=[{"reference": "r/all:1", "nodes": "all"}])
+
+    assert [one["error"] for one in result["prefetch"]] == ["", "", ""]
+    calls = [(call[2], call[3]) for call in host.calls("docker", "exec")]
+    first_pull = [program for _node, program in calls].index("ctr")
+    assert calls[:first_pull] == [(f"{NAME}-control-plane", "bash")] * first_pull
+    assert first_pull > 2
+    assert host.read()["deaf"] == 0
+
+
 # Absent
 
 
