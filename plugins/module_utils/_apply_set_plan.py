@@ -9,6 +9,7 @@ import copy
 import typing as t
 
 from ansible_collections.drystone.platform.plugins.module_utils._apply_set_items import (
+    CRD,
     NAMESPACE,
     Item,
     Key,
@@ -139,6 +140,12 @@ class Planner:
 
     def _decide(self, item: Item) -> None:
         item.live = self.members.get(item.key)
+        if item.live is None and item.group_kind == CRD and not self.check_mode:
+            item.live = self.api.get(item.resource, item.name)
+            if item.live is None:
+                # Trying a large definition costs the server as much as making it, and it is made first anyway.
+                item.action, item.result = "created", item.body
+                return
         try:
             applied = self._dry_run(item) if item.live is None else None
         except DrystoneError:

@@ -16,7 +16,8 @@ description:
     diff show what the server itself would make of the objects, defaults and normalised values included.
   - Nothing is written before every object was planned, so a conflict, an unknown kind or an invalid field of the last
     object leaves the first as it was. Only objects whose namespace or kind the set itself brings are planned after
-    those are made, because the server cannot judge them before.
+    those are made, because the server cannot judge them before. A definition that is not there yet is tried in check
+    mode alone, as trying a large one takes the server as long as making it.
   - Namespaces and CustomResourceDefinitions come first. The definitions are watched until they are established. Then
     come configuration, workloads, and at last webhook configurations.
   - A run that was killed is simply run again.

@@ -411,6 +411,19 @@ def test_a_definition_that_changes_is_in_force_before_its_objects(sets: Sets, fa
     assert live(fake_api, "Widget", "w")["spec"] == {"size": 2}
 
 
+def test_a_definition_that_is_new_is_tried_in_check_mode_only(sets: Sets, fake_api: FakeApi) -> None:
+    def tried() -> list[str]:
+        return [one for one in fake_api.requests if "dryRun" in one and "/customresourcedefinitions/" in one]
+
+    sets.apply(NAMESPACE, crd())
+    assert tried() == []
+    assert not sets.apply(NAMESPACE, crd()).changed
+    before = len(tried())
+    assert before > 0  # one that is there is compared with what the server would make of it
+    sets.check(NAMESPACE, crd(), {**crd(), "metadata": {"name": "gadgets.shop.example"}})
+    assert any("/gadgets.shop.example?" in one for one in tried()[before:])
+
+
 def test_a_definition_that_is_never_established_is_named(sets: Sets, fake_api: FakeApi) -> None:
     fake_api.establish_after = None
     with pytest.raises(NotReady, match=r"CustomResourceDefinition widgets\.shop\.example was applied and is not Est"):
