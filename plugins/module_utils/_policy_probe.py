@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 import typing as t
 from dataclasses import asdict, dataclass
@@ -25,6 +26,7 @@ Object = dict[str, t.Any]
 
 NOT_TRIED = "not tried"
 REACHED = "reached"
+_PAUSE = 1.0
 
 
 @dataclass
@@ -62,20 +64,23 @@ class Probe:
         image: str,
         settle: float,
         timeout: float,
+        ready_timeout: float,
         clock: t.Callable[[], float],
+        sleep: t.Callable[[float], None],
     ) -> None:
         self.api = api
         self.connections = connections
         self.image = image
         self.settle = settle
         self.timeout = timeout
+        self.ready_timeout = ready_timeout
         self.clock = clock
+        self.sleep = sleep
         self.pods = api.resource_for("v1", "Pod")
 
     def run(self) -> None:
         """Fill in what was seen of each connection."""
-        for connection in self.connections:
-            connection.address, connection.reason = self._target(connection)
+        self._find_targets()
         by_source: dict[str, list[Connection]] = {}
         for connection in self.connections:
             if not connection.reason:
@@ -91,23 +96,37 @@ class Probe:
         for group in by_source.values():
             _mistrust(group)
 
-    def _target(self, connection: Connection) -> tuple[str, str]:
-        """Where a connection goes, or why trying it would mean nothing."""
-        for namespace in (connection.source, connection.namespace):
-            if self.api.get(self.api.resource_for("v1", "Namespace"), namespace) is None:
-                return "", f"there is no namespace {namespace}"
-        service = self.api.get(self.api.resource_for("v1", "Service"), connection.service, connection.namespace)
-        address = ((service or {}).get("spec") or {}).get("clusterIP") or ""
+    def _find_targets(self) -> None:
+        """Find where the connections go, or why trying them would mean nothing, once that may have changed."""
+        deadline = self.clock() + self.ready_timeout
+        while True:
+            look = functools.cache(self._look)
+            for one in self.connections:
+                one.address, one.reason = look(one.source)
+                if not one.reason:
+                    one.address, one.reason = look(one.namespace, one.service)
+            if self.clock() >= deadline or not any(one.reason for one in self.connections):
+                return
+            self.sleep(_PAUSE)
+
+    def _look(self, namespace: str, service: str = "") -> tuple[str, str]:
+        """Look for a namespace and a Service in it: its address, or what is missing."""
+        if self.api.get(self.api.resource_for("v1", "Namespace"), namespace) is None:
+            return "", f"there is no namespace {namespace}"
+        if not service:
+            return "", ""
+        found = self.api.get(self.api.resource_for("v1", "Service"), service, namespace)
+        address = ((found or {}).get("spec") or {}).get("clusterIP") or ""
         if address in ("", "None"):
-            return "", f"there is no Service {connection.namespace}/{connection.service} with an address"
+            return "", f"there is no Service {namespace}/{service} with an address"
         slices = self.api.list(
             self.api.resource_for("discovery.k8s.io/v1", "EndpointSlice"),
-            connection.namespace,
-            label_selector=f"kubernetes.io/service-name={connection.service}",
+            namespace,
+            label_selector=f"kubernetes.io/service-name={service}",
         ).items
         ends = [end for one in slices for end in one.get("endpoints") or []]
         if not any((end.get("conditions") or {}).get("ready", True) for end in ends):
-            return "", f"nothing is ready behind Service {connection.namespace}/{connection.service}"
+            return "", f"nothing is ready behind Service {namespace}/{service}"
         return address, ""
 
     def _start(self, source: str, group: list[Connection]) -> str:

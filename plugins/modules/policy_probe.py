@@ -14,8 +14,8 @@ description:
   - Each connection is tried from a short-lived pod of its own in the namespace it starts from, one pod for each such
     namespace. The pods have no rights, meet the Pod Security level V(restricted), belong to no Service and are removed
     afterwards, those that a killed run left behind, too.
-  - A connection whose Service has nothing ready behind it is not tried. A forbidden connection counts as stopped only
-    if something else could be reached from the same pod.
+  - A connection whose Service has nothing ready behind it, even after O(ready_timeout), is not tried. A forbidden
+    connection counts as stopped only if something else could be reached from the same pod.
   - That policies are not enforced is told and is no failure unless O(require_enforcement). It is always a failure that
     only some forbidden connections are stopped, or that one which should be possible is not.
 author:
@@ -75,6 +75,12 @@ options:
       - Seconds after which pods that have not finished are given up, and the module fails.
     type: int
     default: 60
+  ready_timeout:
+    description:
+      - Seconds to wait for namespaces, Services and something that is ready behind each of them. What is not there then
+        is not tried.
+    type: int
+    default: 0
   require_enforcement:
     description:
       - Whether it is a failure that policies are not enforced, or that nothing could be found out.
@@ -195,6 +201,7 @@ def main() -> None:
             "image": needed,
             "settle": {"type": "float", "default": 3},
             "timeout": {"type": "int", "default": 60},
+            "ready_timeout": {"type": "int", "default": 0},
             "require_enforcement": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
@@ -211,7 +218,9 @@ def main() -> None:
             image=params["image"],
             settle=params["settle"],
             timeout=params["timeout"],
+            ready_timeout=params["ready_timeout"],
             clock=time.monotonic,
+            sleep=time.sleep,
         ).run()
         found = verdict(connections)
         require(found, enforcement=params["require_enforcement"])

@@ -181,6 +181,15 @@ def test_a_service_with_nothing_behind_it_proves_nothing(run: RunModule, cluster
     assert "nothing is ready behind Service other/foreign" in done.result["message"]
 
 
+def test_what_becomes_ready_in_time_is_tried(run: RunModule, cluster: Cluster) -> None:
+    cluster.serve("other", "foreign", ready=False)
+    timer = threading.Timer(0.3, cluster.serve, ("other", "foreign"))
+    timer.start()
+    done = run(OPEN, SHUT, ready_timeout=60)
+    timer.join()
+    assert [one["seen"] for one in done.result["connections"]] == ["reached", "reached"]
+
+
 def test_check_mode_says_that_it_tries_nothing(run: RunModule, cluster: Cluster) -> None:
     done = run(OPEN, SHUT, check=True)
     assert (done.code, done.result["changed"], done.result["skipped"]) == (0, False, True)
