@@ -47,14 +47,22 @@ def fits(value: Any, kind: str) -> bool:
     return isinstance(value, TYPES[kind])
 
 
-def applied_in_order() -> list[str]:
-    """The roles that the stages on a cluster apply, as the playbooks name them, one after the other."""
+def imported(tasks: list[dict[str, Any]]) -> list[str]:
+    """The roles that tasks apply, one after the other, those of imported task files among them."""
     found = []
-    for playbook in ("deploy_platform", "deploy_workloads"):
-        for play in yaml.safe_load((ROOT / "playbooks" / f"{playbook}.yml").read_text()):
-            imports = [task.get("ansible.builtin.import_role", {}) for task in play.get("tasks", [])]
-            found += [one["name"].rpartition(".")[2] for one in imports if one and "tasks_from" not in one]
+    for task in tasks:
+        role = task.get("ansible.builtin.import_role", {})
+        if role and "tasks_from" not in role:
+            found.append(role["name"].rpartition(".")[2])
+        if file := task.get("ansible.builtin.import_tasks"):
+            found += imported(yaml.safe_load((ROOT / "playbooks" / file).read_text()))
     return found
+
+
+def applied_in_order() -> list[str]:
+    """The roles that the stage on a cluster applies."""
+    plays = yaml.safe_load((ROOT / "playbooks/deploy_platform.yml").read_text())
+    return [role for play in plays for role in imported(play["tasks"])]
 
 
 @pytest.mark.parametrize("role", applied_in_order())
