@@ -137,7 +137,9 @@ class Site:
         ]
 
     def revisions(self) -> int:
-        return len(self.kubectl.items("replicasets", self.where, PODS))
+        """How often its Pods were described anew: old ReplicaSets are forgotten, this number only grows."""
+        found = self.kubectl.json("get", "deployment", WORKLOAD, self.where)
+        return int(found["metadata"]["annotations"]["deployment.kubernetes.io/revision"])
 
     def settled(self) -> bool:
         """Whether the Deployment is all of one revision, and all of it ready."""
