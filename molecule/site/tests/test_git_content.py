@@ -255,7 +255,7 @@ def test_content_above_the_limit_costs_the_syncer_its_pod_and_the_site_nothing(
 ) -> None:
     commit, syncer = site.published(), site.syncer()["metadata"]["uid"]
     (content.clone / "large").mkdir()
-    for number in range(40):  # Of many files: one of that size Git could not hold in the memory it has.
+    for number in range(40):
         (content.clone / "large" / str(number)).write_bytes(os.urandom(5 << 20))
     content.commit("too large")
     evicted = ("get", "events", WHERE, "--field-selector=reason=Evicted", "--output=name")

@@ -446,7 +446,7 @@ def test_over_https_the_credentials_are_a_user_a_password_file_and_a_ca(tmp_path
         container = built.git_sync(one)
         found = options(container)
         assert (found.username, found.password_file) == ("reader", "/etc/git-secret/password")
-        assert found.git_config == {"core.bigFileThreshold": "16m", "http.sslCAInfo": "/etc/git-secret/ca.crt"}
+        assert found.git_config == {"core.bigFileThreshold": "1m", "http.sslCAInfo": "/etc/git-secret/ca.crt"}
         assert named(container["env"], "GIT_CONTENT_USERNAME")["valueFrom"] == {
             "secretKeyRef": {"name": "my-models-git-credentials", "key": "username"}
         }
