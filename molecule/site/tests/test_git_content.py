@@ -259,10 +259,12 @@ def test_content_above_the_limit_costs_the_syncer_its_pod_and_the_site_nothing(
         (content.clone / "large" / str(number)).write_bytes(os.urandom(5 << 20))
     content.commit("too large")
     evicted = ("get", "events", WHERE, "--field-selector=reason=Evicted", "--output=name")
-    assert wait_until(lambda: bool(site.kubectl(*evicted).strip()), timeout=240, every=2)
-    assert site.served() <= {commit, content("rev-parse", "HEAD")}
-    content("rm", "-r", "--quiet", "large")
-    back = content.commit("small again")
+    try:
+        assert wait_until(lambda: bool(site.kubectl(*evicted).strip()), timeout=240, every=2)
+        assert site.served() <= {commit, content("rev-parse", "HEAD")}
+    finally:
+        content("rm", "-r", "--quiet", "large")
+        back = content.commit("small again")
     assert wait_until(lambda: site.published() == back, timeout=300, every=2)
     assert site.syncer()["metadata"]["uid"] != syncer
     assert site.reaches(back, timeout=300)
