@@ -131,9 +131,11 @@ class Site:
         return commit
 
     def pods(self) -> list[dict[str, Any]]:
-        """Pods that are not being deleted."""
+        """Pods that are not being deleted and have not ended, as those do that the kubelet evicts."""
         return [
-            pod for pod in self.kubectl.items("pods", self.where, PODS) if "deletionTimestamp" not in pod["metadata"]
+            pod
+            for pod in self.kubectl.items("pods", self.where, PODS)
+            if "deletionTimestamp" not in pod["metadata"] and pod["status"]["phase"] not in ("Failed", "Succeeded")
         ]
 
     def revisions(self) -> int:
