@@ -180,10 +180,10 @@ def ready_engine(cluster: Cluster, name: str, folder: Path) -> None:
     ]
     images = sorted({one["image"] for one in containers if one["image"].split("/", 1)[1].rsplit(":", 1)[0] in served})
     for image in images:
-        if subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode:
-            here = f"127.0.0.1:{port}/{image.split('/', 1)[1]}"
-            run("docker", "pull", here)
-            run("docker", "tag", here, image)
+        # Also where the engine has one of that name: it may be older than what the nodes pulled.
+        here = f"127.0.0.1:{port}/{image.split('/', 1)[1]}"
+        run("docker", "pull", here)
+        run("docker", "tag", here, image)
     (folder / "images.txt").write_text("".join(f"{image}\n" for image in images))
 
 
