@@ -3,4 +3,4 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Publishes the commit that git-sync has brought: in one ConfigMap and as metrics."""
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"

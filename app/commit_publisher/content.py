@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 GIT_TIMEOUT = 15
+BLOCK = 512  # bytes, whatever the file system's own blocks are (stat(2))
 # Git knows commits of the year 10^12; a time of day does not.
 LATEST = 253402300799  # 9999-12-31T23:59:59Z
 
@@ -38,6 +40,10 @@ class Unreadable(Exception):
     """There is content, and what has to be known of it cannot be read."""
 
 
+class TooLarge(Unreadable):
+    """There is more content than the volume may hold."""
+
+
 class Content:
     """The link that git-sync moves from one worktree to the next."""
 
@@ -56,6 +62,17 @@ class Content:
         if not COMMIT.fullmatch(name):
             raise Unreadable(f"{self.link} leads to {name!r}, which is not named after a commit")
         return name
+
+    def size(self) -> int:
+        """Tell how many bytes Git's copy and all worktrees take on the disk, as the kubelet counts a volume."""
+        blocks: dict[int, int] = {}
+        for folder, folders, files in os.walk(self.link.parent):
+            for name in (*folders, *files):
+                # git-sync may be tidying up.
+                with contextlib.suppress(FileNotFoundError):
+                    found = os.lstat(os.path.join(folder, name))
+                    blocks[found.st_ino] = found.st_blocks
+        return sum(blocks.values()) * BLOCK
 
     def time(self, commit: str) -> int:
         """Tell when a commit was committed, in seconds since 1970."""

@@ -11,6 +11,7 @@ commit over a newer one, and what somebody else does to the ConfigMap is put rig
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 import typing as t
@@ -20,7 +21,7 @@ from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from .content import Content, NothingYet, Unreadable, without_credentials
+from .content import Content, NothingYet, TooLarge, Unreadable, without_credentials
 from .kube import ApiError, ConfigMap, Object
 
 ANNOTATION = "drystone.dev/git-commit"
@@ -34,6 +35,15 @@ class ConfigError(Exception):
     """A setting that the publisher cannot start with."""
 
 
+def quantity(name: str, text: str) -> int:
+    """Read a number of bytes as Kubernetes writes it, such as 128Mi or 1.5G."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(k|[MGT]|[KMGT]i|)", text)
+    if not found:
+        raise ConfigError(f"{name} must be a number of bytes such as 128Mi or 1.5G, not {text!r}")
+    number, unit = found.groups()
+    return int(float(number) * (1024 if unit.endswith("i") else 1000) ** " KMGT".index(unit[:1].upper() or " "))
+
+
 @dataclass(frozen=True)
 class Settings:
     """What is published, for which workload."""
@@ -44,6 +54,8 @@ class Settings:
     repository: str
     ref: str
     link: str
+    # Bytes that the volume may hold; 0: any number.
+    size_limit: int = 0
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
@@ -60,7 +72,8 @@ class Settings:
         if missing:
             raise ConfigError(f"{', '.join(missing)} must be set (the component git-content sets them)")
         values = {field: environ[name].strip() for field, name in variables.items()}
-        return cls(**{**values, "repository": without_credentials(values["repository"])})
+        limit = quantity("SIZE_LIMIT", environ.get("SIZE_LIMIT", "").strip() or "0")
+        return cls(**{**values, "repository": without_credentials(values["repository"])}, size_limit=limit)
 
 
 class Metrics:
@@ -230,6 +243,18 @@ class Publisher:
             if self._published != commit:
                 self._log("info", "already published", commit=commit)
             return published
+        if data.get("commit") != commit:
+            self._require_room(commit)
         self._config_map.write(metadata["resourceVersion"], {ANNOTATION: commit}, wanted)
         self._log("info", "published", commit=commit, before=data.get("commit", ""))
         return published
+
+    def _require_room(self, commit: str) -> None:
+        """Keep from pods what the kubelet would evict them for, only after they have taken the place of good ones."""
+        limit, size = self._settings.size_limit, self._content.size()
+        if limit and size > limit:
+            raise TooLarge(
+                f"with commit {commit} the repository takes {size / 2**20:.0f} MiB and its volume may have "
+                f"{limit / 2**20:.0f} MiB, so pods with it would be evicted. Make it smaller, take less of it "
+                "(sparse_checkout, depth), or raise size_limit"
+            )

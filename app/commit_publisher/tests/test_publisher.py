@@ -95,10 +95,10 @@ class World:
     def log(self, level: str, message: str, **_fields: Any) -> None:
         self.logged.append((level, message))
 
-    def start(self, patience: float = 5, **options: Any) -> World:
+    def start(self, patience: float = 5, size_limit: int = 0, **options: Any) -> World:
         self.metrics = Metrics("site")
         self.publisher = Publisher(
-            Settings("site", "dev", NAME, URL, options.pop("ref", "main"), str(self.repository.link)),
+            Settings("site", "dev", NAME, URL, options.pop("ref", "main"), str(self.repository.link), size_limit),
             Content(self.repository.link),
             ConfigMap(self.api.url, "dev", NAME, self.account, timeout=2),
             self.metrics,
@@ -179,6 +179,49 @@ def test_the_metric_shows_the_published_commit_alone(world: World) -> None:
     second, _ = world.push(at="2026-03-02T12:00:00Z")
     assert world.sample("git_content_info", commit=first) is None
     assert world.sample("git_content_info", commit=second) == 1
+
+
+def used(folder: Path) -> int:
+    told = subprocess.run(
+        ["du", "--summarize", "--block-size=1", str(folder)], capture_output=True, text=True, check=True
+    )
+    return int(told.stdout.split()[0]) - folder.stat().st_blocks * 512
+
+
+def test_the_size_is_what_the_kubelet_counts(world: World) -> None:
+    world.repository.push()
+    worktree = world.repository.link
+    (worktree / "file").write_bytes(b"x" * 100_000)
+    os.link(worktree / "file", worktree / "the same file")
+    with (worktree / "sparse").open("wb") as sparse:
+        sparse.truncate(1 << 30)
+    assert Content(world.repository.link).size() == used(world.repository.root)
+
+
+def test_content_above_the_limit_is_not_published_until_there_is_room(world: World) -> None:
+    before = world.repository.push()
+    world.start(size_limit=Content(world.repository.link).size() + (1 << 20), patience=0.2)
+    assert wait_for(lambda: world.data().get("commit") == before)
+    commit = world.repository.push(at="2026-03-02T12:00:00Z")
+    large = world.repository.link / "large"
+    large.write_bytes(os.urandom(2 << 20))
+    answer = world.tell(commit)
+    assert answer.status_code == 503
+    assert "pods with it would be evicted. Make it smaller" in answer.text
+    assert world.data()["commit"] == before
+    assert (world.sample("git_content_publish_failures_total") or 0) >= 1
+    large.unlink()
+    assert wait_for(lambda: world.data()["commit"] == commit)
+
+
+def test_what_is_published_already_stays_whatever_its_size(world: World) -> None:
+    commit, _ = world.start().push()
+    world.stop()
+    writes = list(world.api.writes)
+    world.start(size_limit=1)
+    assert wait_for(lambda: requests.get(f"{world.probes}/readyz", timeout=5).status_code == 200)
+    assert world.tell(commit).status_code == 200
+    assert world.api.writes == writes
 
 
 def test_the_same_commit_again_writes_nothing(world: World) -> None:
@@ -510,3 +553,27 @@ def test_the_certificate_of_the_api_server_is_checked_each_time(tls: tuple[Confi
     assert api.requests == []
     (tmp_path / "ca.crt").write_text((tmp_path / "good.crt").read_text())
     assert config_map.read()["metadata"]["name"] == NAME
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("", 0),
+        ("1048576", 1 << 20),
+        ("128Mi", 128 << 20),
+        ("1Ki", 1024),
+        ("1.5Gi", 3 << 29),
+        ("2Ti", 2 << 40),
+        ("3k", 3000),
+        ("2M", 2_000_000),
+        ("1G", 10**9),
+    ],
+)
+def test_a_limit_is_written_as_kubernetes_writes_it(text: str, size: int) -> None:
+    assert Settings.from_environ({**ENVIRON, "SIZE_LIMIT": text}).size_limit == size
+
+
+@pytest.mark.parametrize("text", ["much", "-1", "1MiB", "1 Mi", "set", "0x10", "1K"])
+def test_a_limit_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^SIZE_LIMIT must be a number of bytes such as 128Mi or 1.5G, not "):
+        Settings.from_environ({**ENVIRON, "SIZE_LIMIT": text})
