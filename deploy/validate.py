@@ -23,6 +23,10 @@ import yaml
 
 SCHEMAS_PACKAGE = "kubernetes_validate"
 KUSTOMIZATION = "kustomization.yaml"
+# Of a schema to a shared definition
+REFERENCE = re.compile(r'#/\$defs/([^"]+)"')
+# Written in C where there is one, which is many times as fast
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # A tag that is not `latest`, or a digest.
 PINNED_IMAGE = re.compile(r"(:(?!latest$)[\w][\w.-]*|@sha256:[0-9a-f]{64})$")
 
@@ -70,7 +74,7 @@ def find_schemas(version: str | None) -> Path:
 def load(path: Path) -> list[Any]:
     """Read every document of a YAML file that is not empty."""
     with path.open(encoding="utf-8") as stream:
-        return [document for document in yaml.safe_load_all(stream) if document is not None]
+        return [document for document in yaml.load_all(stream, Loader=LOADER) if document is not None]
 
 
 class Structure:
@@ -207,12 +211,11 @@ def build(kustomize: str, folder: Path) -> tuple[str, str | None]:
 
 def find_definition(folder: Path, group: str, version: str, kind: str) -> dict[str, Any] | None:
     """Find the schema of a kind in the CustomResourceDefinitions that lie anywhere below a folder."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     for path in sorted(folder.rglob("*.yaml")):
         text = path.read_text(encoding="utf-8", errors="replace")
         if not all(part in text for part in ("CustomResourceDefinition", f"kind: {kind}\n", f"group: {group}\n")):
             continue
-        for document in yaml.load_all(text, Loader=loader):
+        for document in yaml.load_all(text, Loader=LOADER):
             spec = document.get("spec", {}) if isinstance(document, dict) else {}
             if (spec.get("group"), spec.get("names", {}).get("kind")) == (group, kind):
                 for served in spec["versions"]:
@@ -247,17 +250,30 @@ def strict(schema: Any) -> Any:
     return made
 
 
+def only_needed(definitions: dict[str, Any], schemas: list[str]) -> dict[str, Any]:
+    """Keep the shared definitions that schemas refer to, themselves or through others."""
+    needed: dict[str, Any] = {}
+    referred = set(REFERENCE.findall("".join(schemas)))
+    while referred:
+        name = referred.pop()
+        if name in definitions and name not in needed:
+            needed[name] = definitions[name]
+            referred.update(REFERENCE.findall(json.dumps(definitions[name])))
+    return needed
+
+
 def copy_schemas(source: Path, definitions: Path, target: Path, documents: list[dict[str, Any]]) -> None:
     """Lay out the schemas of the kinds in use so that each refers to the shared definitions by a path beside it.
 
-    As published they refer to them by an absolute address, which only a web server could answer.
+    As published they refer to them by an absolute address, which only a web server could answer. kubeconform reads the
+    shared ones anew for each kind, so they are cut down to those in use.
     """
-    shutil.copy(source / "_definitions.json", target)
+    laid_out: dict[str, str] = {}
     for document in documents:
         group, _, version = str(document.get("apiVersion", "")).rpartition("/")
         kind = str(document.get("kind", ""))
         name = "-".join(part for part in (kind.lower(), group.split(".")[0], version) if part) + ".json"
-        if (target / name).exists():
+        if name in laid_out:
             continue
         if (source / name).is_file():
             schema = json.loads((source / name).read_text(encoding="utf-8"))
@@ -272,7 +288,11 @@ def copy_schemas(source: Path, definitions: Path, target: Path, documents: list[
                     )
                 continue  # kubeconform says so
             schema = strict(found)
-        text = json.dumps(schema).replace('"/api/_definitions.json#', '"_definitions.json#')
+        laid_out[name] = json.dumps(schema).replace('"/api/_definitions.json#', '"_definitions.json#')
+    shared = json.loads((source / "_definitions.json").read_text(encoding="utf-8"))
+    shared["$defs"] = only_needed(shared["$defs"], list(laid_out.values()))
+    laid_out["_definitions.json"] = json.dumps(shared)
+    for name, text in laid_out.items():
         (target / name).write_text(text, encoding="utf-8")
 
 
@@ -331,7 +351,7 @@ def validate(root: Path, kustomize: str, kubeconform: str, schemas: Path, defini
         if error:
             problems.append(f"{name}: kustomize cannot build it: {error}")
             continue
-        rendered[name] = [document for document in yaml.safe_load_all(text) if document]
+        rendered[name] = [document for document in yaml.load_all(text, Loader=LOADER) if document]
         problems += [f"{name}: {problem}" for problem in check_objects(folder.parent.name, rendered[name])]
     if rendered:
         problems += check_schemas(kubeconform, schemas, definitions, rendered)
