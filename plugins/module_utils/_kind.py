@@ -13,6 +13,7 @@ import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ansible_collections.drystone.platform.plugins.module_utils import _kind_files as node_files
 from ansible_collections.drystone.platform.plugins.module_utils import _kind_kubeconfig as kubeconfig_file
 from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, DrystoneError, NotReady
 from ansible_collections.drystone.platform.plugins.module_utils._kind_api import Nodes
@@ -99,7 +100,7 @@ class KindCluster:
         with self._state.lock(self._settings.lock_timeout) as lock:
             outcome, seen = self._plan(spec)
             if outcome.changed:
-                outcome.prefetch = self._do(spec, outcome.plan, seen.containers, lock)
+                outcome.prefetch = self._do(spec, outcome.plan, seen, lock)
             return outcome
 
     def _plan(self, spec: ClusterSpec) -> tuple[Outcome, Seen]:
@@ -110,7 +111,7 @@ class KindCluster:
             self._require_free_ports(spec, seen.containers)
         path = str(self._settings.kubeconfig)
         before = describe(spec, seen, found, path)
-        return Outcome(plan, before, predict(spec, plan, before, found, path)), seen
+        return Outcome(plan, before, predict(spec, plan, seen, before, found, path)), seen
 
     def _containers(self, name: str) -> Seen:
         return Seen(containers=self._docker.containers(name), nonces=self._state.nonces())
@@ -138,13 +139,12 @@ class KindCluster:
             image_id=self._docker.image_id(spec.image) if any(one.image != spec.image for one in containers) else None,
             kubeconfig_problem=problem,
             patches=patches,
+            file_changes=node_files.changes(spec.mounts),
         )
         return seen, found
 
-    def _do(
-        self, spec: ClusterSpec, plan: t.Sequence[Action], containers: t.Sequence[Container], lock: int
-    ) -> list[Pulled]:
-        named = {one.name: one for one in containers}
+    def _do(self, spec: ClusterSpec, plan: t.Sequence[Action], seen: Seen, lock: int) -> list[Pulled]:
+        named = {one.name: one for one in seen.containers}
         verbs = {one.verb for one in plan}
         creating = "create_cluster" in verbs
         if creating:
@@ -152,9 +152,11 @@ class KindCluster:
         kubeconfig_file.require_ours(self._settings.kubeconfig, spec.context)
         if "create_network" in verbs:
             self._docker.create_network(spec.network, spec.name)
+        for change in seen.file_changes:
+            node_files.write(change)
         if creating:
             self._state.begin("create")
-            self._docker.remove(containers)
+            self._docker.remove(seen.containers)
             prefetcher = self._create(spec, lock)
         for action in plan:
             if action.verb == "start_node":

@@ -38,6 +38,7 @@ def argument_spec() -> dict[str, dict[str, t.Any]]:
         "host_path": {"type": "path", "required": True},
         "container_path": needed,
         "read_only": {"type": "bool", "default": False},
+        "files": {"type": "dict", "default": {}},
     }
     image = {
         "reference": needed,

@@ -22,9 +22,10 @@ from ansible_collections.drystone.platform.plugins.module_utils._kind_spec impor
 def describe(
     spec: ClusterSpec, seen: Seen, found: t.Mapping[str, t.Mapping[str, t.Any]], kubeconfig: str
 ) -> dict[str, t.Any]:
-    """Describe what was seen."""
+    """Describe what was seen; of the files only those that differ."""
+    files = _files(seen, "before")
     if not seen.containers:
-        return {"network": spec.network} if seen.network else {}
+        return ({"network": spec.network} if seen.network else {}) | files
     described = {one.name: one for one in spec.nodes}
     nodes = {}
     for one in seen.containers:
@@ -45,6 +46,7 @@ def describe(
         "network": spec.network if seen.network else None,
         "kubeconfig": seen.kubeconfig_problem or kubeconfig,
         "nodes": nodes,
+        **files,
         **{key: value for key, value in (seen.created or {}).items() if key in spec.patches()},
     }
 
@@ -52,6 +54,7 @@ def describe(
 def predict(
     spec: ClusterSpec,
     plan: t.Sequence[Action],
+    seen: Seen,
     before: dict[str, t.Any],
     found: t.Mapping[str, t.Mapping[str, t.Any]],
     kubeconfig: str,
@@ -73,5 +76,11 @@ def predict(
         if "remembered" in entry:
             entry["remembered"] = owned(node.labels, node.taints)
         nodes[node.name] = entry
-    after = {"network": spec.network, "kubeconfig": kubeconfig, "nodes": nodes}
+    after = {"network": spec.network, "kubeconfig": kubeconfig, "nodes": nodes, **_files(seen, "after")}
     return {**before, **after, **(spec.patches() if new else {})}
+
+
+def _files(seen: Seen, when: str) -> dict[str, t.Any]:
+    contents = {str(one.path): getattr(one, when) for one in seen.file_changes}
+    found = {path: content.splitlines() for path, content in contents.items() if content is not None}
+    return {"files": found} if found else {}

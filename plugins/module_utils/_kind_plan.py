@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import Refused
 from ansible_collections.drystone.platform.plugins.module_utils._kind_docker import Container, Network
+from ansible_collections.drystone.platform.plugins.module_utils._kind_files import FileChange
 from ansible_collections.drystone.platform.plugins.module_utils._kind_nodes import NodePatch
 from ansible_collections.drystone.platform.plugins.module_utils._kind_spec import (
     CONTROL_PLANE,
@@ -52,6 +53,7 @@ class Seen:
     kubeconfig_problem: str | None = None
     # What differs in the node objects; None: the API server can't be asked (yet).
     patches: t.Sequence[NodePatch] | None = None
+    file_changes: t.Sequence[FileChange] = ()
     network_users: t.AbstractSet[str] = frozenset()
     files: t.Sequence[str] = field(default=())
 
@@ -82,6 +84,7 @@ def require_ownership(name: str, seen: Seen) -> None:
 def plan_present(spec: ClusterSpec, seen: Seen, recreate: bool) -> list[Action]:
     """Order the steps from what was seen to what is described."""
     plan = [Action("create", "create_network", spec.network, "there is no such network")] if not seen.network else []
+    plan += [Action("in_place", "write_file", str(one.path), one.reason) for one in seen.file_changes]
     creation = Action("create", "create_cluster", spec.name, "no node of it exists")
     nodes = ", ".join(one.name for one in seen.containers)
     if not seen.containers:

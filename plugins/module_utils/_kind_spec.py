@@ -51,6 +51,8 @@ class Mount:
     host_path: str
     container_path: str
     read_only: bool = False
+    # What is written below the host path, by relative path.
+    files: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.host_path}:{self.container_path}:{'ro' if self.read_only else 'rw'}"

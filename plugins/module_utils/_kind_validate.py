@@ -156,11 +156,22 @@ def _path_problems(params: t.Mapping[str, t.Any]) -> t.Iterator[str]:
         if target in targets:
             yield f"mounts[{number}].container_path: {target} is taken by another mount"
         targets.add(target)
+        for path, content in (mount.get("files") or {}).items():
+            here = f"mounts[{number}].files[{path}]"
+            if (
+                not isinstance(path, str)
+                or os.path.isabs(path)
+                or os.path.normpath(path) != path
+                or path.split("/")[0] in (".", "..")
+            ):
+                yield f"{here}: the key must be a path below host_path, such as a/b.toml"
+            if not isinstance(content, str):
+                yield f"{here}: the content is {type(content).__name__}, not a string"
 
 
 def _mount(given: t.Mapping[str, t.Any]) -> Mount:
     paths = os.path.normpath(given["host_path"]), os.path.normpath(given["container_path"])
-    return Mount(*paths, read_only=bool(given.get("read_only")))
+    return Mount(*paths, read_only=bool(given.get("read_only")), files=tuple((given.get("files") or {}).items()))
 
 
 def require_name(name: str) -> None:

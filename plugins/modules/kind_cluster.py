@@ -122,7 +122,8 @@ options:
         default: TCP
   mounts:
     description:
-      - Paths of the host that are mounted into every node. They must exist.
+      - Paths of the host that are mounted into every node. They must exist, unless they are directories made for
+        O(mounts[].files).
     type: list
     elements: dict
     default: []
@@ -139,6 +140,12 @@ options:
         description: Whether the node may only read it.
         type: bool
         default: false
+      files:
+        description:
+          - Files that are kept below O(mounts[].host_path), mode 0644; path relative to it, and content.
+          - Files that are described no more stay, as they do when the cluster goes.
+        type: dict
+        default: {}
   kubeconfig:
     description:
       - File for the kubeconfig of this cluster alone, mode 0600. F(~/.kube/config) is refused, and so is a file with
@@ -251,7 +258,12 @@ EXAMPLES = r"""
     state_dir: /var/lib/example
     nodes: "{{ example_nodes }}"
     mounts:
-      - {host_path: /var/lib/example/certs.d, container_path: /etc/containerd/certs.d, read_only: true}
+      - host_path: /var/lib/example/certs.d
+        container_path: /etc/containerd/certs.d
+        read_only: true
+        files:
+          registry.example.com/hosts.toml: |
+            server = "http://example-registry:5000"
     kubeadm_config_patches:
       - kind: KubeletConfiguration
         serializeImagePulls: false

@@ -48,7 +48,8 @@ class Host:
         self.world_path = str(directory / "world")
         self.state_dir = directory / "state" / NAME
         self.kubeconfig = self.state_dir / "kubeconfig"
-        self.port = 20000 + os.getpid() % 20000
+        # Two for each process: tests may run in several at once.
+        self.port = 20000 + os.getpid() * 2 % 20000
         self.api_port = api_port
         self.params: dict[str, t.Any] = {
             "name": NAME,

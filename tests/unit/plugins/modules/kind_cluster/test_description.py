@@ -165,6 +165,17 @@ def mapping(host_port: int, container_port: int, protocol: str = "TCP") -> dict[
             {"mounts": [{"host_path": "/srv", "container_path": "/etc/drystone/owner/"}]},
             "mounts[0].container_path: /etc/drystone/owner is taken by another mount",
         ),
+        *(
+            (
+                {"mounts": [{"host_path": "/srv", "container_path": "/data", "files": {path: "x"}}]},
+                f"mounts[0].files[{path}]: the key must be a path below host_path, such as a/b.toml",
+            )
+            for path in ("/etc/passwd", "../up", "a/../../up", "..", ".", "a//b", "a/", "", 1)
+        ),
+        (
+            {"mounts": [{"host_path": "/srv", "container_path": "/data", "files": {"a": {"b": 1}}}]},
+            "mounts[0].files[a]: the content is dict, not a string",
+        ),
         (
             {"kubeadm_config_patches": [{"maxPods": 1}]},
             "kubeadm_config_patches[0]: a patch without `kind` matches nothing",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import signal
 import socket
 import stat
@@ -624,6 +625,69 @@ def test_nothing_is_pulled_before_the_api_server_listens(host: Host) -> None:
     assert calls[:first_pull] == [(f"{NAME}-control-plane", "bash")] * first_pull
     assert first_pull > 2
     assert host.read()["deaf"] == 0
+
+
+# Files that nodes mount
+
+
+def mounted(host: Host, text: str) -> list[dict[str, t.Any]]:
+    path = str(host.state_dir / "certs.d")
+    return [
+        {"host_path": path, "container_path": "/etc/containerd/certs.d", "files": {"r.example:5000/hosts.toml": text}}
+    ]
+
+
+def test_files_are_there_before_the_nodes_and_anyone_may_read_them(host: Host) -> None:
+    old = os.umask(0o077)
+    try:
+        predicted = host.run(check=True, mounts=mounted(host, "a\n"))
+        assert not host.state_dir.exists()
+        result = host.run(mounts=mounted(host, "a\n"))
+    finally:
+        os.umask(old)
+    path = host.state_dir / "certs.d/r.example:5000/hosts.toml"
+
+    assert classes(result)[:3] == [
+        ("create", "create_network", NAME),
+        ("in_place", "write_file", str(path)),
+        ("create", "create_cluster", NAME),
+    ]
+    assert (predicted["plan"], predicted["diff"]) == (result["plan"], result["diff"])
+    assert result["diff"]["after"]["files"] == {str(path): ["a"]}
+    assert path.read_text() == "a\n"
+    modes = [stat.S_IMODE(one.stat().st_mode) for one in (path, path.parent, path.parents[1])]
+    assert modes == [0o644, 0o755, 0o755]
+    assert not host.run(mounts=mounted(host, "a\n"))["changed"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_file_that_differs_is_the_only_change(host: Host, check: bool) -> None:
+    host.run(mounts=mounted(host, "a\n"))
+    path = host.state_dir / "certs.d/r.example:5000/hosts.toml"
+    (path.parent / "another").write_text("of the user")
+    result = host.run(check, mounts=mounted(host, "b\n"))
+
+    assert result["plan"] == [
+        {"class": "in_place", "action": "write_file", "target": str(path), "reason": "its content differs"}
+    ]
+    before, after = result["diff"]["before"], result["diff"]["after"]
+    assert (before.pop("files"), after.pop("files")) == ({str(path): ["a"]}, {str(path): ["b"]})
+    assert before == after
+    assert path.read_text() == ("a\n" if check else "b\n")
+    assert sorted(one.name for one in path.parent.iterdir()) == ["another", "hosts.toml"]
+
+
+def test_a_file_that_cannot_be_written_stops_before_anything_is_made(host: Host) -> None:
+    host.state_dir.mkdir(parents=True)
+    (host.state_dir / "certs.d").write_text("in the way")
+    result = host.run(mounts=mounted(host, "a\n"))
+
+    assert result["failed"]
+    assert result["msg"].startswith(
+        f"Reading {host.state_dir}/certs.d/r.example:5000/hosts.toml, which the nodes mount: "
+    )
+    assert result["msg"].endswith("Make it accessible to this user, or remove it.")
+    assert host.containers() == {}
 
 
 # Absent
