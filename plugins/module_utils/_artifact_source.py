@@ -19,7 +19,10 @@ from dataclasses import dataclass, field
 from ansible.module_utils.urls import open_url
 
 from ansible_collections.drystone.platform.plugins.module_utils._command import Run
+from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput
 
+# What `uname -m` says -> what Go, and with it upstream's files and images, call it.
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 # A registry that wants a token answers so, and it is there.
 _ASKS_FOR_A_TOKEN = 401
 _QUESTION_TIMEOUT = 60.0
@@ -39,7 +42,20 @@ class Decision:
 
     source: str
     msg: str
+    # Everything is here already for these pins.
+    complete: bool = False
     answers: list[Answer] = field(default_factory=list)
+
+
+def architecture(machine: str) -> str:
+    """Name this processor as upstream's files do."""
+    try:
+        return _ARCHITECTURES[machine]
+    except KeyError:
+        raise InvalidInput(
+            f"Looking where artefacts come from: this processor is {machine}, and upstream publishes for "
+            f"{' and '.join(_ARCHITECTURES)}. Use another host."
+        ) from None
 
 
 def is_built(run: Run, directory: str, cache: str, pins: t.Mapping[str, t.Any]) -> bool:
@@ -97,16 +113,16 @@ def decide(
     if requested != "auto":
         return Decision(requested, f"{requested}: asked for")
     if built():
-        return Decision("source", "source: everything is built here already for these pins")
+        return Decision("source", "source: everything is built here already for these pins", complete=True)
     if downloaded():
-        return Decision("upstream", "upstream: everything was downloaded here already for these pins")
+        return Decision("upstream", "upstream: everything was downloaded here already for these pins", complete=True)
     heard = answers()
     silent = [answer for answer in heard if answer.error]
     if not silent:
         said = f"all {len(heard)} upstream endpoints answered within {within:g} s"
-        return Decision("upstream", f"upstream: nothing is built here for these pins, and {said}", heard)
+        return Decision("upstream", f"upstream: nothing is built here for these pins, and {said}", answers=heard)
     said = f"{len(silent)} of {len(heard)} upstream endpoints cannot be used: {_why(silent)}"
-    return Decision("source", f"source: nothing is built here for these pins yet, and {said}", heard)
+    return Decision("source", f"source: nothing is built here for these pins yet, and {said}", answers=heard)
 
 
 def _why(silent: t.Sequence[Answer]) -> str:

@@ -50,7 +50,9 @@ options:
     description: File that is there once everything was downloaded for these pins.
     type: path
   endpoints:
-    description: Addresses that must all answer for upstream to be used. Asking for a token (401) is an answer.
+    description:
+      - Addresses that must all answer for upstream to be used. Asking for a token (401) is an answer.
+      - C({arch}) stands for the processor, as in RV(arch).
     type: list
     elements: str
     default: []
@@ -98,6 +100,16 @@ msg:
   returned: always
   type: str
   sample: "source: everything is built here already for these pins"
+complete:
+  description: Whether everything is here already, so that nothing has to be built or downloaded.
+  returned: always
+  type: bool
+  sample: true
+arch:
+  description: This processor, named as publishers name their files; V(amd64) or V(arm64).
+  returned: always
+  type: str
+  sample: amd64
 endpoints:
   description: What came of asking each endpoint. Empty where none was asked.
   returned: always
@@ -117,11 +129,18 @@ endpoints:
 
 import dataclasses
 import os
+import platform
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.drystone.platform.plugins.module_utils._artifact_source import decide, is_built, probe
+from ansible_collections.drystone.platform.plugins.module_utils._artifact_source import (
+    architecture,
+    decide,
+    is_built,
+    probe,
+)
 from ansible_collections.drystone.platform.plugins.module_utils._command import run
+from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 
 
 def main() -> None:
@@ -139,17 +158,23 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
+    try:
+        arch = architecture(platform.machine())
+    except DrystoneError as error:
+        module.fail_json(msg=error.msg, **error.facts)
     decision = decide(
         params["requested"],
         built=lambda: is_built(run, params["directory"], params["cache"], params["pins"]),
         downloaded=lambda: bool(params["downloaded"]) and os.path.isfile(params["downloaded"]),
-        answers=lambda: probe(params["endpoints"], params["timeout"]),
+        answers=lambda: probe([url.replace("{arch}", arch) for url in params["endpoints"]], params["timeout"]),
         within=params["timeout"],
     )
     module.exit_json(
         changed=False,
         source=decision.source,
         msg=decision.msg,
+        complete=decision.complete,
+        arch=arch,
         endpoints=[dataclasses.asdict(answer) for answer in decision.answers],
     )
 

@@ -47,24 +47,25 @@ def built(graph: Path, version: str) -> bool:
 def test_what_is_asked_for_is_taken_without_a_look(requested: str) -> None:
     decision = decide(requested, built=never, downloaded=never, answers=never, within=3)
     assert (decision.source, decision.msg) == (requested, f"{requested}: asked for")
+    assert not decision.complete
 
 
 def test_a_finished_build_is_taken_without_asking_the_network() -> None:
     decision = decide("auto", built=lambda: True, downloaded=never, answers=never, within=3)
-    assert decision.source == "source"
+    assert (decision.source, decision.complete) == ("source", True)
     assert "built here already for these pins" in decision.msg
 
 
 def test_a_finished_download_is_taken_without_asking_the_network() -> None:
     decision = decide("auto", built=lambda: False, downloaded=lambda: True, answers=never, within=3)
-    assert decision.source == "upstream"
+    assert (decision.source, decision.complete) == ("upstream", True)
     assert "downloaded here already" in decision.msg
 
 
 def test_upstream_is_taken_if_all_of_it_answers() -> None:
     answers = [Answer("https://a.example/x"), Answer("https://b.example/v2/")]
     decision = decide("auto", built=lambda: False, downloaded=lambda: False, answers=lambda: answers, within=3)
-    assert decision.source == "upstream"
+    assert (decision.source, decision.complete) == ("upstream", False)
     assert "all 2 upstream endpoints answered within 3 s" in decision.msg
 
 
@@ -125,19 +126,48 @@ def test_all_together_take_no_longer_than_one_may(fake_upstream: FakeUpstream) -
     assert all("did not answer" in answer.error for answer in answers)
 
 
-def test_the_module_says_which_and_why(
-    graph: Path, fake_upstream: FakeUpstream, capsys: pytest.CaptureFixture[str]
-) -> None:
+def run_module(graph: Path, capsys: pytest.CaptureFixture[str], **more: t.Any) -> dict[str, t.Any]:
     arguments = {
         "directory": str(graph / "bundle"),
         "cache": str(graph / "cache"),
         "pins": {"VERSION": "1"},
-        "endpoints": [f"{fake_upstream.url}/missing"],
         "_ansible_check_mode": True,
+        **more,
     }
     with patch_module_args(arguments), pytest.raises(SystemExit):
         artifact_source.main()
-    result = json.loads(capsys.readouterr().out)
-    assert (result["changed"], result["source"]) == (False, "source")
+    result: dict[str, t.Any] = json.loads(capsys.readouterr().out)
+    return result
+
+
+def test_the_module_says_which_and_why(
+    graph: Path, fake_upstream: FakeUpstream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = run_module(graph, capsys, endpoints=[f"{fake_upstream.url}/missing"])
+    assert (result["changed"], result["source"], result["complete"]) == (False, "source", False)
     assert "answered 404 Not Found" in result["msg"]
     assert result["endpoints"] == [{"url": f"{fake_upstream.url}/missing", "error": "answered 404 Not Found"}]
+
+
+@pytest.mark.parametrize(("machine", "arch"), [("x86_64", "amd64"), ("aarch64", "arm64")])
+def test_the_processor_is_told_and_asked_for(
+    graph: Path,
+    fake_upstream: FakeUpstream,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    machine: str,
+    arch: str,
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    fake_upstream.files[f"/tool-linux-{arch}"] = b"yes"
+    result = run_module(graph, capsys, endpoints=[f"{fake_upstream.url}/tool-linux-{{arch}}"])
+    assert (result["arch"], result["source"], result["complete"]) == (arch, "upstream", False)
+
+
+def test_a_processor_for_which_nothing_is_published_is_refused(
+    graph: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    result = run_module(graph, capsys)
+    assert result["failed"]
+    assert "this processor is riscv64, and upstream publishes for x86_64 and aarch64" in result["msg"]
