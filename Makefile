@@ -19,7 +19,7 @@ PLAYBOOK = ansible-playbook --inventory $(INVENTORY)
 GATE := scripts/gate.sh
 # What ansible-test judges: the Ansible content. The rest follows the rules of its own kind (see the other gates).
 SANITY := changelogs/ galaxy.yml meta/ playbooks/ plugins/ roles/
-SCRIPTS := $(wildcard scripts/*.sh benchmarks/*/*.sh) .ci/run
+SCRIPTS := $(wildcard scripts/*.sh benchmarks/*/*.sh bundle/images/*/*.sh) .ci/run
 
 export PATH := $(VENV)/bin:$(PATH)
 export PYTHON
