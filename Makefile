@@ -51,7 +51,7 @@ validate: $(RUN_READY)  ## check every manifest and environment under deploy/
 
 ##@ Tests
 
-GATES := yamllint ruff format mypy ansible-lint shellcheck unit docs changelog package sanity
+GATES := unit sanity ansible-lint package docs yamllint mypy changelog ruff format shellcheck
 
 .PHONY: check
 check: $(DEV_READY)  ## every check that needs no cluster
@@ -105,7 +105,7 @@ gate-sanity:
 gate-ansible-lint:
 	@$(GATE) ansible-lint ansible-lint --offline --strict --nocolor -q
 gate-unit:
-	@$(GATE) unit python -m pytest --quiet --tb=short -p no:cacheprovider
+	@$(GATE) unit python -m pytest --quiet --tb=short -p no:cacheprovider --numprocesses=$(JOBS) --dist=worksteal
 gate-mypy:
 	@$(GATE) mypy scripts/mypy.sh
 gate-package:

@@ -42,6 +42,7 @@ class Cluster:
         self.lets_through: t.Callable[[Object], str] = lambda target: "reached"
         self.pods: list[Object] = []
         self.waiting: list[str] = []
+        self.while_waiting: t.Callable[[], None] = lambda: None
         self.ends = True
         self.stopped = threading.Event()
         self.kubelet = threading.Thread(target=self._run_pods, daemon=True)
@@ -80,6 +81,8 @@ class Cluster:
                     if key[1] == "pods" and key[3] not in seen and "status" not in stored.object
                 ]
             self.waiting += [pod["metadata"]["name"] for pod in fresh if not pod["metadata"]["annotations"][TARGETS]]
+            if self.waiting:
+                self.while_waiting()
             fresh = [pod for pod in fresh if pod["metadata"]["annotations"][TARGETS]]
             for pod in fresh:
                 seen.add(pod["metadata"]["name"])
@@ -191,10 +194,8 @@ def test_a_service_with_nothing_behind_it_proves_nothing(run: RunModule, cluster
 
 def test_what_becomes_ready_in_time_is_tried(run: RunModule, cluster: Cluster) -> None:
     cluster.serve("other", "foreign", ready=False)
-    timer = threading.Timer(0.3, cluster.serve, ("other", "foreign"))
-    timer.start()
+    cluster.while_waiting = lambda: cluster.serve("other", "foreign")
     done = run(OPEN, SHUT, ready_timeout=60)
-    timer.join()
     assert [one["seen"] for one in done.result["connections"]] == ["reached", "reached"]
     # Its pod was there before, and learned then what to try.
     assert [pod["metadata"]["name"] for pod in cluster.pods] == list(dict.fromkeys(cluster.waiting))
