@@ -266,8 +266,9 @@ def test_content_above_the_limit_costs_the_syncer_its_pod_and_the_site_nothing(
         assert wait_until(
             lambda: bool(site.kubectl("get", "events", WHERE, chosen, "--output=name").strip()), timeout=240, every=2
         )
-        # A Pod that starts says nothing yet.
-        assert site.served() - {""} <= {commit, content("rev-parse", "HEAD")}
+        # Not published: Pods with it would take the place of good ones, and be evicted then.
+        assert site.published() == commit
+        assert site.served() == {commit}
     finally:
         content("rm", "-r", "--quiet", "large")
         back = content.commit("small again")
