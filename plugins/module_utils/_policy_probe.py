@@ -17,7 +17,6 @@ from ansible_collections.drystone.platform.plugins.module_utils._policy_probe_po
     finished,
     probe_pod,
     situation,
-    told,
 )
 
 if t.TYPE_CHECKING:
@@ -81,42 +80,33 @@ class Probe:
 
     def run(self) -> None:
         """Fill in what was seen of each connection."""
+        self._find_targets()
+        by_source: dict[str, list[Connection]] = {}
+        for connection in self.connections:
+            if not connection.reason:
+                by_source.setdefault(connection.source, []).append(connection)
         self._remove(lambda pod: finished(pod) or not pod["spec"].get("nodeName"))
-        pods: dict[str, str] = {}
+        started: dict[str, list[Connection]] = {}
         try:
-            if not self._find_targets() and self.ready_timeout:
-                # They start while what they are to reach does.
-                for source in dict.fromkeys(one.source for one in self.connections):
-                    if not self._look(source)[1]:
-                        pods[source] = self._start(source, [])
-                self._await_targets()
-            by_source: dict[str, list[Connection]] = {}
-            for connection in self.connections:
-                if not connection.reason:
-                    by_source.setdefault(connection.source, []).append(connection)
             for source, group in by_source.items():
-                if source in pods:
-                    self._tell(source, pods[source], group)
-                else:
-                    pods[source] = self._start(source, group)
-            self._collect({pods[source]: group for source, group in by_source.items()})
+                started[self._start(source, group)] = group
+            self._collect(started)
         finally:
-            self._remove(lambda pod: pod["metadata"]["name"] in pods.values())
+            self._remove(lambda pod: pod["metadata"]["name"] in started)
         for group in by_source.values():
             _mistrust(group)
 
-    def _find_targets(self) -> bool:
-        """Find where the connections go, or why trying them would mean nothing; tell whether all can be tried."""
-        look = functools.cache(self._look)
-        for one in self.connections:
-            one.address, one.reason = look(one.source)
-            if not one.reason:
-                one.address, one.reason = look(one.namespace, one.service)
-        return not any(one.reason for one in self.connections)
-
-    def _await_targets(self) -> None:
+    def _find_targets(self) -> None:
+        """Find where the connections go, or why trying them would mean nothing, once that may have changed."""
         deadline = self.clock() + self.ready_timeout
-        while not self._find_targets() and self.clock() < deadline:
+        while True:
+            look = functools.cache(self._look)
+            for one in self.connections:
+                one.address, one.reason = look(one.source)
+                if not one.reason:
+                    one.address, one.reason = look(one.namespace, one.service)
+            if self.clock() >= deadline or not any(one.reason for one in self.connections):
+                return
             self.sleep(_PAUSE)
 
     def _look(self, namespace: str, service: str = "") -> tuple[str, str]:
@@ -140,13 +130,10 @@ class Probe:
         return address, ""
 
     def _start(self, source: str, group: list[Connection]) -> str:
+        targets = [{"address": one.address, "port": one.port, "denied": one.expected == "denied"} for one in group]
         name = f"policy-probe-{secrets.token_hex(3)}"
-        pod = probe_pod(name, source, self.image, _targets(group), settle=self.settle, wait=self.ready_timeout)
-        self.api.create(self.pods, pod)
+        self.api.create(self.pods, probe_pod(name, source, self.image, targets, self.settle))
         return name
-
-    def _tell(self, source: str, name: str, group: list[Connection]) -> None:
-        self.api.patch(self.pods, name, {"metadata": {"annotations": told(_targets(group))}}, source)
 
     def _collect(self, expected: dict[str, list[Connection]]) -> None:
         """Wait for the pods and read what they saw."""
@@ -191,10 +178,6 @@ class Probe:
             except ApiError as error:
                 if error.status != 409:  # another pod of that name: not the one that was seen
                     raise
-
-
-def _targets(group: list[Connection]) -> list[Object]:
-    return [{"address": one.address, "port": one.port, "denied": one.expected == "denied"} for one in group]
 
 
 def _mistrust(group: list[Connection]) -> None:

@@ -10,24 +10,17 @@ import typing as t
 
 LABELS = {"app.kubernetes.io/name": "policy-probe", "app.kubernetes.io/managed-by": "drystone"}
 SELECTOR = ",".join(f"{key}={value}" for key, value in LABELS.items())
-# What a pod is to try comes by an annotation that it reads as a file: it can wait for that, with its start behind it.
-TARGETS = "drystone.dev/policy-probe-targets"
-_FOLDER = "/etc/policy-probe"
 # The kubelet ends what a killed run left behind; the next run removes it.
 _LONGEST = 120
 
 Object = dict[str, t.Any]
 
 # Runs in the pod with nothing but Python's own library. A network plugin learns of a new pod a moment after its start,
-# so what was expected may take until the settling time is over, or a second where the pod has waited that long already.
-# A connection counts as stopped only when it was stopped twice in a row, as a single lost packet must not look like a
-# policy. All of it goes on side by side.
+# so what was expected may take until the settling time is over; a connection counts as stopped only when it was stopped
+# twice in a row, as a single lost packet must not look like a policy. All of it goes on side by side.
 SCRIPT = r"""
 import json, os, socket, threading, time
-settled, seen = time.monotonic() + float(os.environ["SETTLE"]), {}
-while not (told := open("/etc/policy-probe/targets").read()):
-    time.sleep(0.1)
-targets, end = json.loads(told), max(settled, time.monotonic() + 1)
+targets, settle, seen = json.loads(os.environ["TARGETS"]), float(os.environ["SETTLE"]), {}
 
 def attempt(target):
     try:
@@ -41,7 +34,7 @@ def attempt(target):
         return "unreachable (%s)" % error.strerror
 
 def probe(number, target):
-    stopped = 0
+    end, stopped = time.monotonic() + settle, 0
     while True:
         answer = seen[number] = attempt(target)
         stopped = 0 if answer == "reached" else stopped + 1
@@ -61,22 +54,15 @@ with open("/dev/termination-log", "w") as report:
 """
 
 
-def told(targets: list[Object]) -> dict[str, str]:
-    """Give the annotation by which a pod learns what to try; with nothing to try it waits."""
-    return {TARGETS: json.dumps(targets) if targets else ""}
-
-
-def probe_pod(
-    name: str, namespace: str, image: str, targets: list[Object], *, settle: float, wait: float = 0
-) -> Object:
-    """Describe the pod, which may wait for its targets. It has no rights, is restricted, and behind no Service."""
+def probe_pod(name: str, namespace: str, image: str, targets: list[Object], settle: float) -> Object:
+    """Describe the pod. It has no rights, meets the restricted profile, and is behind no Service."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace, "labels": dict(LABELS), "annotations": told(targets)},
+        "metadata": {"name": name, "namespace": namespace, "labels": dict(LABELS)},
         "spec": {
             "restartPolicy": "Never",
-            "activeDeadlineSeconds": _LONGEST + int(wait),
+            "activeDeadlineSeconds": _LONGEST,
             "terminationGracePeriodSeconds": 0,
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
@@ -92,7 +78,10 @@ def probe_pod(
                     "image": image,
                     "imagePullPolicy": "IfNotPresent",
                     "command": ["python3", "-c", SCRIPT],
-                    "env": [{"name": "SETTLE", "value": str(settle)}],
+                    "env": [
+                        {"name": "TARGETS", "value": json.dumps(targets)},
+                        {"name": "SETTLE", "value": str(settle)},
+                    ],
                     "resources": {
                         "requests": {"cpu": "10m", "memory": "32Mi"},
                         "limits": {"cpu": "250m", "memory": "64Mi"},
@@ -101,15 +90,6 @@ def probe_pod(
                         "allowPrivilegeEscalation": False,
                         "readOnlyRootFilesystem": True,
                         "capabilities": {"drop": ["ALL"]},
-                    },
-                    "volumeMounts": [{"name": "targets", "mountPath": _FOLDER, "readOnly": True}],
-                }
-            ],
-            "volumes": [
-                {
-                    "name": "targets",
-                    "downwardAPI": {
-                        "items": [{"path": "targets", "fieldRef": {"fieldPath": f"metadata.annotations['{TARGETS}']"}}]
                     },
                 }
             ],

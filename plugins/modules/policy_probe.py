@@ -77,8 +77,8 @@ options:
     default: 60
   ready_timeout:
     description:
-      - Seconds to wait for namespaces, Services and something that is ready behind each of them, while the pods start.
-        What is not there then is not tried.
+      - Seconds to wait for namespaces, Services and something that is ready behind each of them. What is not there then
+        is not tried.
     type: int
     default: 0
   require_enforcement:
