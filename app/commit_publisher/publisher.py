@@ -251,8 +251,8 @@ class Publisher:
 
     def _require_room(self, commit: str) -> None:
         """Keep from pods what the kubelet would evict them for, only after they have taken the place of good ones."""
-        limit, size = self._settings.size_limit, self._content.size()
-        if limit and size > limit:
+        limit = self._settings.size_limit
+        if limit and (size := self._content.size()) > limit:
             raise TooLarge(
                 f"with commit {commit} the repository takes {size / 2**20:.0f} MiB and its volume may have "
                 f"{limit / 2**20:.0f} MiB, so pods with it would be evicted. Make it smaller, take less of it "
