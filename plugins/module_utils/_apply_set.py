@@ -40,6 +40,8 @@ class Options:
     force_conflicts: bool = False
     timeout: float = 60
     check_mode: bool = False
+    diff: bool = True
+    """Whether the changes are shown: a large definition as text takes longer than applying it."""
 
 
 @dataclass
@@ -145,13 +147,16 @@ class ApplySet:
         for item in items:
             self.outcome.objects.append(item.report())
             if item.action != "unchanged":
-                self.outcome.changed = True
                 before = item.live if item.action == "configured" else None
-                self.outcome.diff.append(diff_entry(_header(item), before, item.result))
+                self._report_change(item, before)
         for gone in leaving:
             self.outcome.objects.append(gone.report())
-            self.outcome.changed = True
-            self.outcome.diff.append(diff_entry(_header(gone), gone.obj, gone.result))
+            self._report_change(gone, gone.obj)
+
+    def _report_change(self, thing: Item | Leaving, before: Object | None) -> None:
+        self.outcome.changed = True
+        if self.options.diff:
+            self.outcome.diff.append(diff_entry(_header(thing), before, thing.result))
 
 
 def _header(thing: Item | Leaving) -> str:

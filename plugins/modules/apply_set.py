@@ -263,6 +263,7 @@ def main() -> None:
             force_conflicts=params["force_conflicts"],
             timeout=params["timeout"],
             check_mode=module.check_mode,
+            diff=module._diff,  # noqa: SLF001  Ansible has no public name for it
         )
         api = KubeApi.from_kubeconfig(params["kubeconfig"], params["context"])
         run = ApplySet(api, options)
@@ -271,7 +272,7 @@ def main() -> None:
         module.fail_json(msg=scrubbed(error.msg, secrets), **scrubbed(error.facts, secrets))
     for warning in [*outcome.warnings, *api.warnings]:
         module.warn(scrubbed(warning, secrets))
-    shown = {"diff": outcome.diff} if module._diff else {}  # noqa: SLF001  Ansible has no public name for it
+    shown = {"diff": outcome.diff} if options.diff else {}
     module.exit_json(changed=outcome.changed, id=outcome.id, objects=outcome.objects, **shown)
 
 
