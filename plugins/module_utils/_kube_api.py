@@ -234,9 +234,22 @@ class KubeApi:
         )
         return patched
 
-    def delete(self, resource: Resource, name: str, namespace: str | None = None, *, uid: str | None = None) -> bool:
-        """Delete one object, in the background; False if there was none. With uid only that very object."""
+    def delete(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None = None,
+        *,
+        uid: str | None = None,
+        grace: int | None = None,
+    ) -> bool:
+        """Delete one object, in the background; False if there was none.
+
+        With uid only that very object; with grace, in seconds, not with what the object itself says.
+        """
         body: Object = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
+        if grace is not None:
+            body["gracePeriodSeconds"] = grace
         if uid:
             body["preconditions"] = {"uid": uid}
         doing = f"Deleting {resource.describe(namespace, name)}"

@@ -16,6 +16,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._policy_probe_po
     answers,
     finished,
     probe_pod,
+    running,
     situation,
 )
 
@@ -79,8 +80,13 @@ class Probe:
         self.pods = api.resource_for("v1", "Pod")
 
     def run(self) -> None:
-        """Fill in what was seen of each connection."""
-        self._find_targets()
+        """Fill in what was seen of each connection.
+
+        The pods start as soon as it is known where they go and wait until what they are to reach is ready: starting is
+        what takes longest. Their deletion is what has them try; it needs no way to tell them anything.
+        """
+        deadline = self.clock() + self.ready_timeout
+        self._find_targets(deadline, ready=False)
         by_source: dict[str, list[Connection]] = {}
         for connection in self.connections:
             if not connection.reason:
@@ -90,26 +96,30 @@ class Probe:
         try:
             for source, group in by_source.items():
                 started[self._start(source, group)] = group
+            self._find_targets(deadline, ready=True)
             self._collect(started)
         finally:
             self._remove(lambda pod: pod["metadata"]["name"] in started)
         for group in by_source.values():
             _mistrust(group)
 
-    def _find_targets(self) -> None:
+    def _find_targets(self, deadline: float, *, ready: bool) -> None:
         """Find where the connections go, or why trying them would mean nothing, once that may have changed."""
-        deadline = self.clock() + self.ready_timeout
         while True:
-            look = functools.cache(self._look)
+            look = functools.cache(functools.partial(self._look, ready=ready))
             for one in self.connections:
-                one.address, one.reason = look(one.source)
+                address, one.reason = look(one.source)
                 if not one.reason:
-                    one.address, one.reason = look(one.namespace, one.service)
+                    address, one.reason = look(one.namespace, one.service)
+                if not one.reason and ready and address != one.address:
+                    one.reason = f"Service {one.namespace}/{one.service} came when the pods were there already"
+                if not ready:
+                    one.address = address
             if self.clock() >= deadline or not any(one.reason for one in self.connections):
                 return
             self.sleep(_PAUSE)
 
-    def _look(self, namespace: str, service: str = "") -> tuple[str, str]:
+    def _look(self, namespace: str, service: str = "", *, ready: bool) -> tuple[str, str]:
         """Look for a namespace and a Service in it: its address, or what is missing."""
         if self.api.get(self.api.resource_for("v1", "Namespace"), namespace) is None:
             return "", f"there is no namespace {namespace}"
@@ -119,6 +129,8 @@ class Probe:
         address = ((found or {}).get("spec") or {}).get("clusterIP") or ""
         if address in ("", "None"):
             return "", f"there is no Service {namespace}/{service} with an address"
+        if not ready:
+            return address, ""
         slices = self.api.list(
             self.api.resource_for("discovery.k8s.io/v1", "EndpointSlice"),
             namespace,
@@ -132,24 +144,29 @@ class Probe:
     def _start(self, source: str, group: list[Connection]) -> str:
         targets = [{"address": one.address, "port": one.port, "denied": one.expected == "denied"} for one in group]
         name = f"policy-probe-{secrets.token_hex(3)}"
-        self.api.create(self.pods, probe_pod(name, source, self.image, targets, self.settle))
+        longest = self.ready_timeout + self.timeout
+        self.api.create(self.pods, probe_pod(name, source, self.image, targets, settle=self.settle, longest=longest))
         return name
 
     def _collect(self, expected: dict[str, list[Connection]]) -> None:
-        """Wait for the pods and read what they saw."""
+        """Delete the pods once they run and read what they saw on their way."""
         deadline = self.clock() + self.timeout
         last: dict[str, Object] = {}
+        asked: set[str] = set()
         open_pods = set(expected)
         if not open_pods:
             return
         for event in self.api.watch(self.pods, label_selector=SELECTOR, timeout=self.timeout):
-            for pod in event.objects:
-                name = pod["metadata"]["name"]
-                if name not in open_pods:
-                    continue
-                last[name] = pod
+            pods = {pod["metadata"]["name"]: pod for pod in event.objects if pod["metadata"]["name"] in open_pods}
+            last.update(pods)
+            if event.type == "SYNC":
+                open_pods &= set(pods)
+            for name, pod in pods.items():
                 if event.type == "DELETED" or finished(pod):
                     open_pods.discard(name)
+                elif running(pod) and name not in asked:
+                    asked.add(name)
+                    self.api.delete(self.pods, name, pod["metadata"]["namespace"], uid=pod["metadata"]["uid"])
             if not open_pods or self.clock() >= deadline:
                 break
         problems = []
@@ -159,7 +176,8 @@ class Probe:
                 problems.append(f"pod {group[0].source}/{name} {situation(last.get(name, {}))}")
                 continue
             for connection, seen in zip(group, found, strict=True):
-                connection.seen = seen
+                if not connection.reason:
+                    connection.seen = seen
         if problems:
             raise NotReady(
                 f"Trying connections: no result after at most {self.timeout:g} s: {'; '.join(problems)}. The pods run "
@@ -174,7 +192,7 @@ class Probe:
                 continue
             metadata = pod["metadata"]
             try:
-                self.api.delete(self.pods, metadata["name"], metadata["namespace"], uid=metadata["uid"])
+                self.api.delete(self.pods, metadata["name"], metadata["namespace"], uid=metadata["uid"], grace=0)
             except ApiError as error:
                 if error.status != 409:  # another pod of that name: not the one that was seen
                     raise
@@ -185,7 +203,7 @@ def _mistrust(group: list[Connection]) -> None:
     if any(one.seen == REACHED for one in group):
         return
     for one in group:
-        if one.expected == "denied":
+        if one.expected == "denied" and not one.reason:
             one.reason = f"nothing could be reached from {one.source}, so the network itself may be the cause"
 
 

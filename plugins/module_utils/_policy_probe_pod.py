@@ -6,18 +6,28 @@
 from __future__ import annotations
 
 import json
+import math
 import typing as t
 
 LABELS = {"app.kubernetes.io/name": "policy-probe", "app.kubernetes.io/managed-by": "drystone"}
 SELECTOR = ",".join(f"{key}={value}" for key, value in LABELS.items())
 # The kubelet ends what a killed run left behind; the next run removes it.
-_LONGEST = 120
+_SPARE = 60
+# What the kubelet gives a deleted pod beyond the settling time to begin and to end.
+_GRACE = 30
 
 Object = dict[str, t.Any]
 
-# Runs in the pod with nothing but Python's own library. A network plugin learns of a new pod a moment after its start,
-# so what was expected may take until the settling time is over; a connection counts as stopped only when it was stopped
-# twice in a row, as a single lost packet must not look like a policy. All of it goes on side by side.
+# As the container's first process Python has to ask for SIGTERM, which otherwise does nothing.
+WAIT = """
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+signal.sigwait([signal.SIGTERM])
+"""
+
+# Runs in the pod when it is deleted, with nothing but Python's own library. A network plugin learns of a new pod a
+# moment after its start, so what was expected may take until the settling time is over; a connection counts as stopped
+# only when it was stopped twice in a row, as a single lost packet must not look like a policy. All go on side by side.
 SCRIPT = r"""
 import json, os, socket, threading, time
 targets, settle, seen = json.loads(os.environ["TARGETS"]), float(os.environ["SETTLE"]), {}
@@ -54,16 +64,19 @@ with open("/dev/termination-log", "w") as report:
 """
 
 
-def probe_pod(name: str, namespace: str, image: str, targets: list[Object], settle: float) -> Object:
-    """Describe the pod. It has no rights, meets the restricted profile, and is behind no Service."""
+def probe_pod(name: str, namespace: str, image: str, targets: list[Object], *, settle: float, longest: float) -> Object:
+    """Describe the pod. It has no rights, meets the restricted profile, and is behind no Service.
+
+    It waits, longest seconds and a little more, and tries the targets when it is deleted.
+    """
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "namespace": namespace, "labels": dict(LABELS)},
         "spec": {
             "restartPolicy": "Never",
-            "activeDeadlineSeconds": _LONGEST,
-            "terminationGracePeriodSeconds": 0,
+            "activeDeadlineSeconds": math.ceil(longest) + _SPARE,
+            "terminationGracePeriodSeconds": math.ceil(settle) + _GRACE,
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "securityContext": {
@@ -77,7 +90,8 @@ def probe_pod(name: str, namespace: str, image: str, targets: list[Object], sett
                     "name": "probe",
                     "image": image,
                     "imagePullPolicy": "IfNotPresent",
-                    "command": ["python3", "-c", SCRIPT],
+                    "command": ["python3", "-c", WAIT],
+                    "lifecycle": {"preStop": {"exec": {"command": ["python3", "-c", SCRIPT]}}},
                     "env": [
                         {"name": "TARGETS", "value": json.dumps(targets)},
                         {"name": "SETTLE", "value": str(settle)},
@@ -97,9 +111,14 @@ def probe_pod(name: str, namespace: str, image: str, targets: list[Object], sett
     }
 
 
+def running(pod: Object) -> bool:
+    """Whether its container runs, so that a deletion has it try the targets."""
+    return "running" in _state(pod)
+
+
 def finished(pod: Object) -> bool:
     """Whether it has run to its end."""
-    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed") or "terminated" in _state(pod)
 
 
 def answers(pod: Object, count: int) -> list[str] | None:

@@ -389,7 +389,14 @@ class FakeApi:
         uid = (options.get("preconditions") or {}).get("uid")
         if uid and uid != stored.object["metadata"]["uid"]:
             raise HttpError(409, "Conflict", "the UID in the precondition does not match")
-        self._remove(key)
+        if key[1] == "pods" and stored.object["spec"].get("nodeName") and options.get("gracePeriodSeconds") != 0:
+            # A pod on a node goes when its kubelet has ended it.
+            self.version += 1
+            metadata = stored.object["metadata"]
+            metadata.update(deletionTimestamp="2026-01-01T00:00:30Z", resourceVersion=str(self.version))
+            self._emit("MODIFIED", key)
+        else:
+            self._remove(key)
         self.count_write(f"delete {stored.object['kind']} {key[3]}")
 
 

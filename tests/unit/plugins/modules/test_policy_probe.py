@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.drystone.platform.plugins.module_utils._policy_probe_pod import LABELS, SCRIPT, probe_pod
+from ansible_collections.drystone.platform.plugins.module_utils._policy_probe_pod import LABELS, SCRIPT, WAIT, probe_pod
 
 if t.TYPE_CHECKING:
     from tests.unit.conftest import ModuleRun, RunModule
@@ -30,13 +32,14 @@ ADDRESSES = {"own": "10.96.0.1", "foreign": "10.96.0.2"}
 
 
 class Cluster:
-    """A fake API server with Services, and a kubelet that says of each pod what a network would let through."""
+    """A fake API server with Services, and a kubelet whose pods say at their end what a network lets through."""
 
     def __init__(self, api: FakeApi) -> None:
         self.api = api
         self.lets_through: t.Callable[[Object], str] = lambda target: "reached"
         self.pods: list[Object] = []
-        self.ends = True
+        self.starts = True
+        self.reports = True
         self.stopped = threading.Event()
         self.kubelet = threading.Thread(target=self._run_pods, daemon=True)
         api.serve("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
@@ -65,26 +68,29 @@ class Cluster:
             return [key[3] for key in self.api.store if key[1] == "pods"]
 
     def _run_pods(self) -> None:
-        seen: set[str] = set()
+        """Start what is new, and end what was deleted."""
         while not self.stopped.wait(0.02):
             with self.api.lock:
-                fresh = [
-                    stored.object
-                    for key, stored in self.api.store.items()
-                    if key[1] == "pods" and key[3] not in seen and "status" not in stored.object
-                ]
-            for pod in fresh:
-                seen.add(pod["metadata"]["name"])
-                self.pods.append(pod)
-                self.api.put({**pod, "status": self._status(pod)})
+                pods = [copy.deepcopy(stored.object) for key, stored in self.api.store.items() if key[1] == "pods"]
+            for pod in pods:
+                if "status" not in pod:
+                    self.pods.append(pod)
+                    pod["spec"]["nodeName"] = "one"
+                    self.api.put({**pod, "status": self._beginning()})
+                elif "deletionTimestamp" in pod["metadata"]:
+                    self.api.put({**pod, "status": self._end(pod)})
+                    self.api.drop("Pod", pod["metadata"]["name"], pod["metadata"]["namespace"])
 
-    def _status(self, pod: Object) -> Object:
-        if not self.ends:
-            waiting = {"reason": "ImagePullBackOff", "message": "not found"}
-            return {"phase": "Pending", "containerStatuses": [{"state": {"waiting": waiting}}]}
+    def _beginning(self) -> Object:
+        if self.starts:
+            return {"phase": "Running", "containerStatuses": [{"state": {"running": {"startedAt": "now"}}}]}
+        waiting = {"reason": "ImagePullBackOff", "message": "not found"}
+        return {"phase": "Pending", "containerStatuses": [{"state": {"waiting": waiting}}]}
+
+    def _end(self, pod: Object) -> Object:
         env = {one["name"]: one["value"] for one in pod["spec"]["containers"][0]["env"]}
         message = json.dumps([self.lets_through(target) for target in json.loads(env["TARGETS"])])
-        ended = {"exitCode": 0, "message": message}
+        ended = {"exitCode": 0, "message": message if self.reports else ""}
         return {"phase": "Succeeded", "containerStatuses": [{"state": {"terminated": ended}}]}
 
 
@@ -190,6 +196,33 @@ def test_what_becomes_ready_in_time_is_tried(run: RunModule, cluster: Cluster) -
     assert [one["seen"] for one in done.result["connections"]] == ["reached", "reached"]
 
 
+def test_pods_start_before_what_they_are_to_reach_is_ready_and_try_it_after_that(
+    run: RunModule, cluster: Cluster
+) -> None:
+    ready = threading.Event()
+
+    def become_ready_once_there_are_pods() -> None:
+        while not cluster.pods and not cluster.stopped.wait(0.02):
+            pass
+        ready.set()
+        cluster.serve("other", "foreign")
+
+    cluster.serve("other", "foreign", ready=False)
+    cluster.lets_through = lambda target: "reached" if ready.is_set() else "refused"
+    other = threading.Thread(target=become_ready_once_there_are_pods)
+    other.start()
+    done = run(OPEN, SHUT, ready_timeout=20)
+    cluster.stopped.set()
+    other.join()
+    assert [one["seen"] for one in done.result["connections"]] == ["reached", "reached"]
+
+
+def test_a_service_that_never_comes_does_not_keep_the_others_from_being_tried(run: RunModule) -> None:
+    done = run(OPEN, SHUT, {**SHUT, "service": "nothing"}, ready_timeout=1)
+    assert [one["seen"] for one in done.result["connections"]] == ["reached", "reached", "not tried"]
+    assert done.result["enforcement"] == "not_enforced"
+
+
 def test_check_mode_says_that_it_tries_nothing(run: RunModule, cluster: Cluster) -> None:
     done = run(OPEN, SHUT, check=True)
     assert (done.code, done.result["changed"], done.result["skipped"]) == (0, False, True)
@@ -198,11 +231,35 @@ def test_check_mode_says_that_it_tries_nothing(run: RunModule, cluster: Cluster)
 
 
 def test_a_pod_that_does_not_start_is_an_error_with_its_reason_and_is_removed(run: RunModule, cluster: Cluster) -> None:
-    cluster.ends = False
+    cluster.starts = False
     done = run(OPEN, SHUT, timeout=1)
     assert done.code == 1
     assert "ImagePullBackOff" in done.result["msg"]
     assert cluster.left() == []
+
+
+def test_a_pod_that_ends_without_a_word_is_an_error(run: RunModule, cluster: Cluster) -> None:
+    cluster.reports = False
+    done = run(OPEN, SHUT)
+    assert done.code == 1
+    assert "ended with code 0: no message" in done.result["msg"]
+
+
+def test_a_pod_that_somebody_removes_is_an_error_at_once(run: RunModule, cluster: Cluster) -> None:
+    cluster.starts = False
+
+    def remove() -> None:
+        while not cluster.pods and not cluster.stopped.wait(0.02):
+            pass
+        cluster.api.drop("Pod", cluster.pods[0]["metadata"]["name"], "dev")
+
+    other = threading.Thread(target=remove)
+    other.start()
+    started = time.monotonic()
+    done = run(OPEN, SHUT, timeout=30)
+    other.join()
+    assert done.code == 1
+    assert time.monotonic() - started < 20
 
 
 def test_what_a_killed_run_left_is_removed_and_nothing_else(run: RunModule, cluster: Cluster) -> None:
@@ -256,7 +313,15 @@ def test_the_script_waits_for_what_comes_late(tmp_path: Path) -> None:
     assert seen == ["reached"]
 
 
+def test_the_pod_waits_until_it_is_told_to_end() -> None:
+    waiting = subprocess.Popen([sys.executable, "-c", WAIT])
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiting.wait(0.5)
+    waiting.send_signal(signal.SIGTERM)
+    assert waiting.wait(10) == 0
+
+
 def test_the_result_fits_into_what_a_pod_may_report() -> None:
     # A kubelet cuts a termination message at 4096 bytes.
     assert len(json.dumps(["unreachable (Network is unreachable)"] * 60)) < 4096
-    assert probe_pod("one", "dev", "demo", [], 3)["spec"]["restartPolicy"] == "Never"
+    assert probe_pod("one", "dev", "demo", [], settle=3, longest=60)["spec"]["restartPolicy"] == "Never"
