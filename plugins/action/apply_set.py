@@ -14,6 +14,7 @@ meta/runtime.yml names the modules that are run like this. It is called direct e
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import io
 import json
@@ -98,7 +99,8 @@ def _be_the_module(module: str, arguments: bytes, stdout: t.BinaryIO, stderr: t.
     """Run it in this process, which ends with it, whatever happens."""
     status = 1
     try:
-        # As in a new process: Ansible's own handlers would end the processes of its worker.
+        # As in a new process: Ansible's own handlers would end the processes of its worker and remove its files.
+        atexit._clear()  # noqa: SLF001  the only ways to it
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         sys.stdout, sys.stderr = (io.TextIOWrapper(stream, "utf-8", "surrogateescape") for stream in (stdout, stderr))
@@ -106,6 +108,7 @@ def _be_the_module(module: str, arguments: bytes, stdout: t.BinaryIO, stderr: t.
             run_module(json_params=arguments, profile=_PROFILE, module_fqn=module, modlib_path="", extensions={})
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        atexit._run_exitfuncs()  # noqa: SLF001
         sys.stdout.flush()
         sys.stderr.flush()
     finally:

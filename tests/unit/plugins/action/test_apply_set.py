@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
@@ -166,6 +167,20 @@ def test_however_it_ends_it_ends_alone(
     done = run_in_fork(module(tmp_path, monkeypatch, text), b"{}")
     assert done["rc"] == code
     assert printed in done["stdout"]
+
+
+def test_what_a_module_leaves_to_its_exit_is_done_and_nothing_of_ansible_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = module(tmp_path, monkeypatch, "import atexit; atexit.register(print, 'cleaned up'); print('done')")
+    not_ours = tmp_path / "not_ours"
+    atexit.register(not_ours.touch)
+    try:
+        done = run_in_fork(name, b"{}")
+    finally:
+        atexit.unregister(not_ours.touch)
+    assert done["stdout"].splitlines()[-1] == "cleaned up"
+    assert not not_ours.exists()
 
 
 def action(**differs: t.Any) -> ActionModule:
