@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +150,15 @@ def test_https_cannot_write_the_repositories(kubectl: Kubectl) -> None:
     assert https["securityContext"]["readOnlyRootFilesystem"]
     (mount,) = [one for one in https["volumeMounts"] if one["mountPath"] == "/srv/git"]
     assert mount["readOnly"]
+
+
+def test_what_cannot_be_deployed_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    source = tmp_path / "deploy"
+    shutil.copytree(ROOT / "deploy", source)
+    (source / "environments/dev/greeter/stray.yaml").write_text("kind: Nothing\n")
+    done = Playbook("playbooks/site.yml", {"git_server_source": str(source)})
+    assert done.code != 0
+    assert "stray.yaml: nothing refers to it" in " ".join(done.output.split())
+    assert "validate | Validate deploy/" in done.output
+    assert "registry : run" not in done.output
+    assert "seed | Bring" not in done.output
