@@ -25,12 +25,17 @@ signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 signal.sigwait([signal.SIGTERM])
 """
 
+# Seconds in which every node learns what has become ready behind a Service; until then it refuses connections to it.
+_LATE = 10
+
 # Runs in the pod when it is deleted, with nothing but Python's own library. A network plugin learns of a new pod a
-# moment after its start, so what was expected may take until the settling time is over; a connection counts as stopped
-# only when it was stopped twice in a row, as a single lost packet must not look like a policy. All go on side by side.
+# moment after its start, so what is forbidden may go through until the settling time is over, and what may not be there
+# yet is tried for longer. A connection counts as stopped at once only when it was lost twice in a row: one lost packet
+# must not look like a policy, nor must an address that refuses. All go on side by side.
 SCRIPT = r"""
 import json, os, socket, threading, time
-targets, settle, seen = json.loads(os.environ["TARGETS"]), float(os.environ["SETTLE"]), {}
+targets, seen = json.loads(os.environ["TARGETS"]), {}
+settle, late = float(os.environ["SETTLE"]), float(os.environ["LATE"])
 
 def attempt(target):
     try:
@@ -44,13 +49,14 @@ def attempt(target):
         return "unreachable (%s)" % error.strerror
 
 def probe(number, target):
-    end, stopped = time.monotonic() + settle, 0
+    began, stopped, lost = time.monotonic(), 0, 0
     while True:
         answer = seen[number] = attempt(target)
         stopped = 0 if answer == "reached" else stopped + 1
-        if stopped >= 2 if target["denied"] else answer == "reached":
+        lost = lost + 1 if answer == "timeout" else 0
+        if lost >= 2 if target["denied"] else answer == "reached":
             return
-        if time.monotonic() >= end and stopped != 1:
+        if time.monotonic() >= began + (max(settle, late) if stopped else settle) and stopped != 1:
             return
         time.sleep(0.2)
 
@@ -95,6 +101,7 @@ def probe_pod(name: str, namespace: str, image: str, targets: list[Object], *, s
                     "env": [
                         {"name": "TARGETS", "value": json.dumps(targets)},
                         {"name": "SETTLE", "value": str(settle)},
+                        {"name": "LATE", "value": str(_LATE)},
                     ],
                     "resources": {
                         "requests": {"cpu": "10m", "memory": "32Mi"},

@@ -14,6 +14,8 @@ description:
   - Each connection is tried from a short-lived pod of its own in the namespace it starts from, one pod for each such
     namespace. The pods have no rights, meet the Pod Security level V(restricted), belong to no Service and are removed
     afterwards, those that a killed run left behind, too.
+  - The pods start when it is known where their connections go, wait until that is ready, and try them when they are
+    deleted, so that nothing has to be told to them.
   - A connection whose Service has nothing ready behind it, even after O(ready_timeout), is not tried. A forbidden
     connection counts as stopped only if something else could be reached from the same pod.
   - That policies are not enforced is told and is no failure unless O(require_enforcement). It is always a failure that
@@ -66,13 +68,14 @@ options:
     required: true
   settle:
     description:
-      - Seconds for which a pod tries a connection again if it does not do what is expected. A network plugin needs a
-        moment to learn of a new pod.
+      - Seconds for which a pod tries a forbidden connection again that goes through. A network plugin needs a moment to
+        learn of a new pod.
+      - What is refused or not reached is tried for 10 seconds, as every node needs a moment to learn what is ready.
     type: float
     default: 3
   timeout:
     description:
-      - Seconds after which pods that have not finished are given up, and the module fails.
+      - Seconds, once everything is ready, after which pods that have not finished are given up, and the module fails.
     type: int
     default: 60
   ready_timeout:

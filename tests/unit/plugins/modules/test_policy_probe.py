@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import signal
@@ -281,9 +282,11 @@ def test_one_pod_for_each_namespace_and_none_with_rights(run: RunModule, cluster
         assert pod["spec"]["activeDeadlineSeconds"] > 0
 
 
-def run_script(tmp_path: Path, targets: list[Object], settle: float = 0.6) -> tuple[list[str], float]:
+def run_script(
+    tmp_path: Path, targets: list[Object], settle: float = 0.6, late: float = 1.2
+) -> tuple[list[str], float]:
     report = tmp_path / "report"
-    env = {"TARGETS": json.dumps(targets), "SETTLE": str(settle)}
+    env = {"TARGETS": json.dumps(targets), "SETTLE": str(settle), "LATE": str(late)}
     started = time.monotonic()
     script = SCRIPT.replace("/dev/termination-log", str(report))
     subprocess.run([sys.executable, "-c", script], check=True, env=env, timeout=30)
@@ -308,9 +311,35 @@ def test_the_script_waits_for_what_comes_late(tmp_path: Path) -> None:
         timer = threading.Timer(0.5, late.listen)
         timer.start()
         target = {"address": "127.0.0.1", "port": late.getsockname()[1], "denied": False}
-        seen, _seconds = run_script(tmp_path, [target], settle=10)
+        seen, _seconds = run_script(tmp_path, [target], late=10)
         timer.join()
     assert seen == ["reached"]
+
+
+def test_the_script_does_not_take_what_is_not_there_yet_for_what_is_forbidden(tmp_path: Path) -> None:
+    with socket.socket() as late:
+        late.bind(("127.0.0.1", 0))
+        timer = threading.Timer(1.5, late.listen)
+        timer.start()
+        target = {"address": "127.0.0.1", "port": late.getsockname()[1], "denied": True}
+        seen, _seconds = run_script(tmp_path, [target], settle=0.5, late=10)
+        timer.join()
+    assert seen == ["reached"]
+
+
+def test_the_script_takes_what_is_lost_twice_for_stopped_at_once(tmp_path: Path) -> None:
+    # A full backlog loses what comes: connections to it time out.
+    with socket.socket() as full, contextlib.ExitStack() as kept:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(3):
+            client = kept.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        target = {"address": "127.0.0.1", "port": full.getsockname()[1], "denied": True}
+        seen, seconds = run_script(tmp_path, [target], settle=20, late=20)
+    assert seen == ["timeout"]
+    assert seconds < 15
 
 
 def test_the_pod_waits_until_it_is_told_to_end() -> None:
