@@ -197,7 +197,7 @@ def action(**differs: t.Any) -> ActionModule:
     "differs",
     [
         {"transport": "ssh"},
-        {"become": object()},
+        {"become": "sudo"},
         {"async_val": 10},
         {"delegate_to": "other"},
         {"environment": "OTHER=1"},
