@@ -78,8 +78,17 @@ class ActionModule(NormalAction):
             and not self._task.async_val
             and not self._task.delegate_to
             and not self._compute_environment_string()
-            and self._templar.template(task_vars.get("ansible_python_interpreter")) == sys.executable
+            and _is_this_python(self._templar.template(task_vars.get("ansible_python_interpreter")))
         )
+
+
+def _is_this_python(path: t.Any) -> bool:
+    """Tell another name of this interpreter, such as python for python3, from that of another environment."""
+    return (
+        isinstance(path, str)
+        and os.path.dirname(path) == os.path.dirname(sys.executable)
+        and os.path.realpath(path) == os.path.realpath(sys.executable)
+    )
 
 
 def run_in_fork(module: str, arguments: bytes) -> dict[str, t.Any]:

@@ -212,6 +212,19 @@ def test_what_needs_a_new_python_gets_one(differs: Object) -> None:
     assert not action(**differs)._is_at_home({"ansible_python_interpreter": interpreter})
 
 
+def test_this_python_is_known_by_its_other_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for environment in ("one", "two"):
+        (tmp_path / environment).mkdir()
+        for name in ("python", "python3"):
+            (tmp_path / environment / name).symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "one/python3"))
+    found = {
+        path: action()._is_at_home({"ansible_python_interpreter": str(tmp_path / path)})
+        for path in ("one/python", "one/python3", "two/python3", "one/none")
+    }
+    assert found == {"one/python": HAS_RUNNER, "one/python3": HAS_RUNNER, "two/python3": False, "one/none": False}
+
+
 def test_every_module_with_work_of_its_own_is_run_like_this() -> None:
     routed = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())["plugin_routing"]["modules"]
     own_action = {path.stem for path in (ROOT / "plugins/action").glob("*.py")} - {"apply_set"}
