@@ -305,23 +305,13 @@ def test_the_script_tells_what_it_sees_in_the_order_asked(tmp_path: Path) -> Non
     assert seconds >= 0.6  # that something forbidden goes through is believed only after the settling time
 
 
-def test_the_script_waits_for_what_comes_late(tmp_path: Path) -> None:
-    with socket.socket() as late:
-        late.bind(("127.0.0.1", 0))
-        timer = threading.Timer(0.5, late.listen)
-        timer.start()
-        target = {"address": "127.0.0.1", "port": late.getsockname()[1], "denied": False}
-        seen, _seconds = run_script(tmp_path, [target], late=10)
-        timer.join()
-    assert seen == ["reached"]
-
-
-def test_the_script_does_not_take_what_is_not_there_yet_for_what_is_forbidden(tmp_path: Path) -> None:
+@pytest.mark.parametrize("denied", [False, True])
+def test_the_script_does_not_take_what_is_not_there_yet_for_what_is_forbidden(tmp_path: Path, denied: bool) -> None:
     with socket.socket() as late:
         late.bind(("127.0.0.1", 0))
         timer = threading.Timer(1.5, late.listen)
         timer.start()
-        target = {"address": "127.0.0.1", "port": late.getsockname()[1], "denied": True}
+        target = {"address": "127.0.0.1", "port": late.getsockname()[1], "denied": denied}
         seen, _seconds = run_script(tmp_path, [target], settle=0.5, late=10)
         timer.join()
     assert seen == ["reached"]
