@@ -109,7 +109,7 @@ def _be_the_module(module: str, arguments: bytes, stdout: t.BinaryIO, stderr: t.
     status = 1
     try:
         # As in a new process: Ansible's own handlers would end the processes of its worker and remove its files.
-        atexit._clear()  # noqa: SLF001  the only ways to it
+        atexit._clear()  # noqa: SLF001  there is no public way to forget all handlers
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         sys.stdout, sys.stderr = (io.TextIOWrapper(stream, "utf-8", "surrogateescape") for stream in (stdout, stderr))
@@ -117,7 +117,7 @@ def _be_the_module(module: str, arguments: bytes, stdout: t.BinaryIO, stderr: t.
             run_module(json_params=arguments, profile=_PROFILE, module_fqn=module, modlib_path="", extensions={})
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else int(end.code is not None)
-        atexit._run_exitfuncs()  # noqa: SLF001
+        atexit._run_exitfuncs()  # noqa: SLF001  os._exit runs none, and nothing public does
         sys.stdout.flush()
         sys.stderr.flush()
     finally:

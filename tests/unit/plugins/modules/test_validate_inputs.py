@@ -25,7 +25,7 @@ SPECS = {
     "common": {"drystone_name": {"type": "str"}},
 }
 DEFAULTS = {"web": {"web_port": "{{ drystone_base | int + 1 }}"}, "common": {"drystone_name": "x", "drystone_base": 80}}
-PLAY = [
+PLAY: list[dict[str, Any]] = [
     {
         "hosts": "all",
         "gather_facts": False,
@@ -103,7 +103,7 @@ def test_a_secret_is_nowhere_at_any_verbosity(project: Path) -> None:
 
 
 def test_a_role_that_is_not_there_is_refused(project: Path) -> None:
-    task: dict[str, Any] = PLAY[0]["tasks"][0]["drystone.platform.validate_inputs"]  # type: ignore[index]
+    task: dict[str, Any] = PLAY[0]["tasks"][0]["drystone.platform.validate_inputs"]
     (project / "play.yml").write_text(
         json.dumps(PLAY).replace(json.dumps(task), json.dumps({**task, "roles": ["wbe"]}))
     )
