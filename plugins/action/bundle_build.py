@@ -15,7 +15,7 @@ import typing as t
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.drystone.platform.plugins.module_utils._build_progress import (
+from ansible_collections.drystone.platform.plugins.plugin_utils._build_progress import (
     Progress,
     duration,
     planned_steps,

@@ -12,7 +12,7 @@ from pathlib import Path
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.drystone.platform.plugins.module_utils._inputs import (
+from ansible_collections.drystone.platform.plugins.plugin_utils._inputs import (
     SHARED_ROLE,
     Catalogue,
     RoleInputs,

@@ -105,8 +105,8 @@ import typing as t
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.drystone.platform.plugins.module_utils._chart_values import chart_defaults, unknown_keys
 from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
+from ansible_collections.drystone.platform.plugins.plugin_utils._chart_values import chart_defaults, unknown_keys
 
 
 def check(chart: str, values: dict[str, t.Any]) -> None:

@@ -219,12 +219,12 @@ conflicts:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.drystone.platform.plugins.module_utils._apply_set import ApplySet, Options
+from ansible_collections.drystone.platform.plugins.module_utils._apply_set.apply_set import ApplySet, Options
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
 from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
-from ansible_collections.drystone.platform.plugins.module_utils._kube_api import KubeApi
-from ansible_collections.drystone.platform.plugins.module_utils._manifests import gather
-from ansible_collections.drystone.platform.plugins.module_utils._object_diff import scrubbed, secret_values, to_censor
+from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
+from ansible_collections.drystone.platform.plugins.module_utils._kube.diff import scrubbed, secret_values, to_censor
+from ansible_collections.drystone.platform.plugins.module_utils._kube.manifests import gather
 
 
 def main() -> None:

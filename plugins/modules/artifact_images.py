@@ -171,9 +171,9 @@ msg:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.drystone.platform.plugins.module_utils._artifact_images import Image, Images
-from ansible_collections.drystone.platform.plugins.module_utils._artifact_lock import base_of, read_lock, summary
-from ansible_collections.drystone.platform.plugins.module_utils._artifact_registry import registry_container
+from ansible_collections.drystone.platform.plugins.module_utils._artifacts.images import Image, Images
+from ansible_collections.drystone.platform.plugins.module_utils._artifacts.lock import base_of, read_lock, summary
+from ansible_collections.drystone.platform.plugins.module_utils._artifacts.registry import registry_container
 from ansible_collections.drystone.platform.plugins.module_utils._command import run
 from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 

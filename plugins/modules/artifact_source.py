@@ -133,7 +133,7 @@ import platform
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.drystone.platform.plugins.module_utils._artifact_source import (
+from ansible_collections.drystone.platform.plugins.module_utils._artifacts.source import (
     architecture,
     decide,
     is_built,

@@ -340,13 +340,13 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
-from ansible_collections.drystone.platform.plugins.module_utils._cluster_ready import ClusterReady, not_there
-from ansible_collections.drystone.platform.plugins.module_utils._cluster_ready_conditions import (
+from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
+from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
+from ansible_collections.drystone.platform.plugins.module_utils._ready.conditions import (
     WORKLOAD_KINDS,
     build_conditions,
 )
-from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
-from ansible_collections.drystone.platform.plugins.module_utils._kube_api import KubeApi
+from ansible_collections.drystone.platform.plugins.module_utils._ready.wait import ClusterReady, not_there
 
 # One request is tried again for so long before its failure is noted; the wait itself goes on.
 _RETRY_FOR = 2.0

@@ -195,19 +195,19 @@ import resource
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._command import run
-from ansible_collections.drystone.platform.plugins.module_utils._engine import (
+from ansible_collections.drystone.platform.plugins.module_utils._host.engine import (
     log_tail,
     probe_privileged,
     read_engine,
     stale_pid_files,
     wait_for_engine,
 )
-from ansible_collections.drystone.platform.plugins.module_utils._engine_host import (
+from ansible_collections.drystone.platform.plugins.module_utils._host.engine_installation import (
     engine_problem,
     is_managed,
     read_installation,
 )
-from ansible_collections.drystone.platform.plugins.module_utils._proc import Proc
+from ansible_collections.drystone.platform.plugins.module_utils._host.proc import Proc
 
 
 def main() -> None:

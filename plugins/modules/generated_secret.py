@@ -199,10 +199,14 @@ import traceback
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
+from ansible_collections.drystone.platform.plugins.module_utils._credentials.generated_secret import (
+    Entry,
+    ensure,
+    remove,
+)
+from ansible_collections.drystone.platform.plugins.module_utils._credentials.ssh_key import CRYPTOGRAPHY_ERROR
 from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
-from ansible_collections.drystone.platform.plugins.module_utils._generated_secret import Entry, ensure, remove
-from ansible_collections.drystone.platform.plugins.module_utils._kube_api import KubeApi
-from ansible_collections.drystone.platform.plugins.module_utils._ssh_key import CRYPTOGRAPHY_ERROR
+from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
 
 
 def _write(module: AnsibleModule, path: str, value: str) -> None:

@@ -76,8 +76,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import git_argspec
 from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
-from ansible_collections.drystone.platform.plugins.module_utils._git_remote import Remote
-from ansible_collections.drystone.platform.plugins.module_utils._git_seed import back_up
+from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Remote
+from ansible_collections.drystone.platform.plugins.module_utils._git.seed import back_up
 
 
 def main() -> None:

@@ -169,11 +169,11 @@ import traceback
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
+from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_credential import password_in
+from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_sync_info import inspect
+from ansible_collections.drystone.platform.plugins.module_utils._credentials.ssh_key import CRYPTOGRAPHY_ERROR
 from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
-from ansible_collections.drystone.platform.plugins.module_utils._git_credentials import password_in
-from ansible_collections.drystone.platform.plugins.module_utils._git_sync_info import inspect
-from ansible_collections.drystone.platform.plugins.module_utils._kube_api import KubeApi
-from ansible_collections.drystone.platform.plugins.module_utils._ssh_key import CRYPTOGRAPHY_ERROR
+from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
 
 
 def main() -> None:

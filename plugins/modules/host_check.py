@@ -177,11 +177,14 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.drystone.platform.plugins.module_utils import _host_check as host
 from ansible_collections.drystone.platform.plugins.module_utils._command import may_become_root, run
-from ansible_collections.drystone.platform.plugins.module_utils._engine import read_engine
-from ansible_collections.drystone.platform.plugins.module_utils._engine_host import engine_problem, read_installation
-from ansible_collections.drystone.platform.plugins.module_utils._proc import Proc
+from ansible_collections.drystone.platform.plugins.module_utils._host import checks as host
+from ansible_collections.drystone.platform.plugins.module_utils._host.engine import read_engine
+from ansible_collections.drystone.platform.plugins.module_utils._host.engine_installation import (
+    engine_problem,
+    read_installation,
+)
+from ansible_collections.drystone.platform.plugins.module_utils._host.proc import Proc
 
 DISK = {
     "path": {"type": "path"},

@@ -359,16 +359,16 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
-from ansible_collections.drystone.platform.plugins.module_utils._kind import KindCluster, Settings
-from ansible_collections.drystone.platform.plugins.module_utils._kind_argspec import argument_spec
-from ansible_collections.drystone.platform.plugins.module_utils._kind_docker import (
+from ansible_collections.drystone.platform.plugins.module_utils._kind.argspec import argument_spec
+from ansible_collections.drystone.platform.plugins.module_utils._kind.cluster import KindCluster, Settings
+from ansible_collections.drystone.platform.plugins.module_utils._kind.docker import (
     Docker,
     Kind,
     end_with_children,
     find_program,
 )
-from ansible_collections.drystone.platform.plugins.module_utils._kind_state import ClusterState
-from ansible_collections.drystone.platform.plugins.module_utils._kind_validate import parse, require_name
+from ansible_collections.drystone.platform.plugins.module_utils._kind.state import ClusterState
+from ansible_collections.drystone.platform.plugins.module_utils._kind.validate import parse, require_name
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:

@@ -125,8 +125,8 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
 from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
-from ansible_collections.drystone.platform.plugins.module_utils._kube_api import KubeApi
-from ansible_collections.drystone.platform.plugins.module_utils._kubelet_csr import CRYPTOGRAPHY_ERROR, Approver
+from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
+from ansible_collections.drystone.platform.plugins.module_utils._policy.kubelet_csr import CRYPTOGRAPHY_ERROR, Approver
 
 
 def main() -> None:

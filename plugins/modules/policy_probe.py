@@ -179,8 +179,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
 from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
-from ansible_collections.drystone.platform.plugins.module_utils._kube_api import KubeApi
-from ansible_collections.drystone.platform.plugins.module_utils._policy_probe import Connection, Probe, require, verdict
+from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
+from ansible_collections.drystone.platform.plugins.module_utils._policy.probe import Connection, Probe, require, verdict
 
 
 def main() -> None:

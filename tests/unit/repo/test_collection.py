@@ -11,7 +11,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py"))
-UTILS = sorted(path.stem for path in (ROOT / "plugins/module_utils").glob("_*.py") if path.stem != "__init__")
 LINKS = {"galaxy.yml", "meta", "playbooks", "plugins", "roles"}
 # What is neither a role, nor a playbook, nor a plugin but is written like one.
 OTHER_NAMES = {"platform"}
@@ -59,27 +58,12 @@ def test_each_module_has_unit_tests(module: str) -> None:
     assert unit_tests_of(module), f"no tests/unit/plugins/modules/test_{module}.py"
 
 
-@pytest.mark.parametrize("util", UTILS)
-def test_each_module_util_is_unit_tested(util: str) -> None:
-    # By a test that imports it or its family (_kstatus_pod was split off _kstatus), or by those of a module that does.
-    family = rf"\b{re.match('_[a-z0-9]+', util)[0]}(?:_\w+)?\b"  # type: ignore[index]  # UTILS begin so
-    testing = [*(ROOT / "tests/unit/plugins").rglob("test_*.py")]
-    testing += [ROOT / "plugins/modules" / f"{module}.py" for module in MODULES if unit_tests_of(module)]
-    importing = re.compile(rf"module_utils(?:\.| import (?:\([^)]*)?[^\n]*?){family}")
-    assert any(importing.search(path.read_text()) for path in testing), f"no unit test reaches {util}"
-
-
 @pytest.mark.parametrize("module", MODULES)
 def test_modules_are_thin(module: str) -> None:
     tree = ast.parse((ROOT / "plugins/modules" / f"{module}.py").read_text())
     documented = [node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)]
     last = max((node.end_lineno or 0 for node in documented), default=0)
     assert max(node.end_lineno or 0 for node in tree.body) - last <= 100
-
-
-@pytest.mark.parametrize("util", UTILS)
-def test_module_utils_are_short(util: str) -> None:
-    assert len((ROOT / "plugins/module_utils" / f"{util}.py").read_text().splitlines()) <= 300
 
 
 def test_plugins_say_whose_they_are_and_under_which_licence() -> None:

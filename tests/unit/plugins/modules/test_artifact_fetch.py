@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.drystone.platform.plugins.module_utils._artifact_fetch import Fetcher, Outcome, Wanted
-from ansible_collections.drystone.platform.plugins.module_utils._artifact_lock import Lock, read_lock
+from ansible_collections.drystone.platform.plugins.module_utils._artifacts.fetch import Fetcher, Outcome, Wanted
+from ansible_collections.drystone.platform.plugins.module_utils._artifacts.lock import Lock, read_lock
 from ansible_collections.drystone.platform.plugins.module_utils._errors import FetchFailed, InvalidInput
 from ansible_collections.drystone.platform.plugins.modules import artifact_fetch
 

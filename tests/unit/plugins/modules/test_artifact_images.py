@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.drystone.platform.plugins.module_utils._artifact_images import Image, Images, Outcome
-from ansible_collections.drystone.platform.plugins.module_utils._artifact_lock import Lock
-from ansible_collections.drystone.platform.plugins.module_utils._artifact_registry import LABEL, registry_container
+from ansible_collections.drystone.platform.plugins.module_utils._artifacts.images import Image, Images, Outcome
+from ansible_collections.drystone.platform.plugins.module_utils._artifacts.lock import Lock
+from ansible_collections.drystone.platform.plugins.module_utils._artifacts.registry import LABEL, registry_container
 from ansible_collections.drystone.platform.plugins.module_utils._command import NOT_FOUND, Result
 from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, FetchFailed, InvalidInput
 from ansible_collections.drystone.platform.plugins.modules import artifact_images

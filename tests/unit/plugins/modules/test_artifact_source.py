@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.drystone.platform.plugins.module_utils._artifact_source import Answer, decide, is_built, probe
+from ansible_collections.drystone.platform.plugins.module_utils._artifacts.source import Answer, decide, is_built, probe
 from ansible_collections.drystone.platform.plugins.module_utils._command import run
 from ansible_collections.drystone.platform.plugins.modules import artifact_source
 

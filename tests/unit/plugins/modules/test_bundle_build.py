@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from ansible_collections.drystone.platform.plugins.action import bundle_build as action
-from ansible_collections.drystone.platform.plugins.module_utils._build_progress import read_learned
 from ansible_collections.drystone.platform.plugins.modules import bundle_build
+from ansible_collections.drystone.platform.plugins.plugin_utils._build_progress import read_learned
 
 GRAPH = """\
 SHELL := /bin/bash

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import pytest
 
-from ansible_collections.drystone.platform.plugins.module_utils._ssh_key import new_key, public_line
+from ansible_collections.drystone.platform.plugins.module_utils._credentials.ssh_key import new_key, public_line
 
 if t.TYPE_CHECKING:
     from pathlib import Path

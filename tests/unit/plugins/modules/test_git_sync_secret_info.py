@@ -13,10 +13,10 @@ import typing as t
 
 import pytest
 
-from ansible_collections.drystone.platform.plugins.module_utils import _git_sync_secret as gss
-from ansible_collections.drystone.platform.plugins.module_utils._git_sync_request import Request
-from ansible_collections.drystone.platform.plugins.module_utils._kube_api import KubeApi
-from ansible_collections.drystone.platform.plugins.module_utils._ssh_key import new_key, public_line
+from ansible_collections.drystone.platform.plugins.module_utils._credentials import git_sync_secret as gss
+from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_sync_request import Request
+from ansible_collections.drystone.platform.plugins.module_utils._credentials.ssh_key import new_key, public_line
+from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
 
 if t.TYPE_CHECKING:
     from pathlib import Path

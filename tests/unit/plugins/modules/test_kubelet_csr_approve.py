@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import NotReady
-from ansible_collections.drystone.platform.plugins.module_utils._kube_api import KubeApi
-from ansible_collections.drystone.platform.plugins.module_utils._kubelet_csr import SIGNER, Approver, judge
+from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
+from ansible_collections.drystone.platform.plugins.module_utils._policy.kubelet_csr import SIGNER, Approver, judge
 
 if t.TYPE_CHECKING:
     from tests.unit.conftest import ModuleRun, RunModule

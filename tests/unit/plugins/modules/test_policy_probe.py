@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.drystone.platform.plugins.module_utils._policy_probe_pod import LABELS, SCRIPT, WAIT, probe_pod
+from ansible_collections.drystone.platform.plugins.module_utils._policy.probe_pod import LABELS, SCRIPT, WAIT, probe_pod
 
 if t.TYPE_CHECKING:
     from tests.unit.conftest import ModuleRun, RunModule

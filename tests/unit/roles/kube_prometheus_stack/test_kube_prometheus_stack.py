@@ -18,7 +18,7 @@ import yaml
 
 from ansible_collections.drystone.platform.plugins.filter.grafana_dashboards import grafana_dashboards
 from ansible_collections.drystone.platform.plugins.lookup import helm_template
-from ansible_collections.drystone.platform.plugins.module_utils._chart_values import (
+from ansible_collections.drystone.platform.plugins.plugin_utils._chart_values import (
     chart_defaults,
     unknown_keys,
     with_subcharts,

@@ -11,8 +11,8 @@ import typing as t
 import pytest
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput
-from ansible_collections.drystone.platform.plugins.module_utils._kind_spec import ClusterSpec
-from ansible_collections.drystone.platform.plugins.module_utils._kind_validate import parse
+from ansible_collections.drystone.platform.plugins.module_utils._kind.spec import ClusterSpec
+from ansible_collections.drystone.platform.plugins.module_utils._kind.validate import parse
 
 CONTROL_PLANE: dict[str, t.Any] = {"role": "control-plane"}
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.drystone.platform.plugins.module_utils._proc import Listener, Proc
+from ansible_collections.drystone.platform.plugins.module_utils._host.proc import Listener, Proc
 from tests.unit.plugins.modules.kind_cluster.conftest import Host
 
 NAME = "demo"

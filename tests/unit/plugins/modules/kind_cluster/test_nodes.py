@@ -10,13 +10,13 @@ import typing as t
 
 import pytest
 
-from ansible_collections.drystone.platform.plugins.module_utils._kind_nodes import (
+from ansible_collections.drystone.platform.plugins.module_utils._kind.node_labels import (
     OWNED_LABELS,
     OWNED_TAINTS,
     managed,
     patch_for,
 )
-from ansible_collections.drystone.platform.plugins.module_utils._kind_spec import Node, Taint
+from ansible_collections.drystone.platform.plugins.module_utils._kind.spec import Node, Taint
 
 THEIRS = {"key": "theirs", "value": "x", "effect": "NoSchedule", "timeAdded": "2026-01-01T00:00:00Z"}
 OURS = {"key": "ours", "value": "x", "effect": "NoSchedule"}

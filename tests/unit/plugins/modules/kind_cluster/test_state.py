@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import NotReady
-from ansible_collections.drystone.platform.plugins.module_utils._kind_state import ClusterState, nonce_of
+from ansible_collections.drystone.platform.plugins.module_utils._kind.state import ClusterState, nonce_of
 
 
 class Clock:

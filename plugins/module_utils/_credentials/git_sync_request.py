@@ -1,0 +1,113 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is asked of a git-sync's credential, what comes of it, and what goes together. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_credential import read_repository
+from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_sync_store import Stored
+from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput
+
+STAGED = "-staged"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for; the options of the module."""
+
+    namespace: str
+    name: str
+    state: str = "present"
+    repository: str | None = None
+    check_repository: str | None = None
+    ref: str = "main"
+    auth: str | None = None
+    private_key: str | None = field(default=None, repr=False)
+    generate: bool = False
+    rotate: bool = False
+    known_hosts: str | None = None
+    accept_host_key: bool = False
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_cert: str | None = None
+    require_read_only: bool = False
+    timeout: int = 0
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Outcome:
+    """What was done, or would be, with nothing secret in it."""
+
+    action: str = "unchanged"
+    shown: Stored | None = None
+    commit: str | None = None
+    rotated: bool = False
+    staged: bool = False
+    before: dict[str, t.Any] = field(default_factory=dict)
+    after: dict[str, t.Any] = field(default_factory=dict)
+
+    def facts(self) -> dict[str, t.Any]:
+        """The outcome as the module returns it."""
+        return {
+            "changed": self.action != "unchanged",
+            "action": self.action,
+            "commit": self.commit,
+            "rotated": self.rotated,
+            "staged": self.staged,
+            **public_facts(self.shown),
+            "diff": {"before": self.before, "after": self.after},
+        }
+
+
+def public_facts(stored: Stored | None) -> dict[str, t.Any]:
+    """What may be returned of a credential."""
+    comment = f" {stored.object['metadata']['namespace']}/{stored.object['metadata']['name']}" if stored else ""
+    return {
+        "auth": stored.auth if stored else None,
+        "public_key": f"{stored.public}{comment.removesuffix(STAGED)}" if stored and stored.public else None,
+        "fingerprint": stored.fingerprint if stored else None,
+        "host_key_fingerprints": stored.host_key_fingerprints if stored else [],
+    }
+
+
+def check_options(request: Request) -> str:
+    """Judge the options together and return how to authenticate; InvalidInput says which do not fit."""
+    if request.state == "absent":
+        return ""
+    repository = read_repository(request.repository, "The repository") if request.repository else None
+    auth = request.auth or (repository.scheme if repository else "ssh")
+    if repository and auth != repository.scheme:
+        raise InvalidInput(f"auth is {auth}, and the repository {repository.url} is reached by {repository.scheme}.")
+    if request.check_repository:
+        check = read_repository(request.check_repository, "The check_repository")
+        if check.scheme != auth:
+            raise InvalidInput(
+                f"The repository is read by {auth}, and check_repository {check.url} by {check.scheme}: a credential "
+                "is proved by the way that the pods use it."
+            )
+    if request.rotate and request.state != "staged":
+        raise InvalidInput("rotate makes a new key to be authorised, so it goes with state=staged and generate alone.")
+    if request.state == "staged" and not (request.generate and auth == "ssh"):
+        raise InvalidInput("state=staged is for generated SSH keys: set generate, and use an ssh repository.")
+    ssh = {"private_key": request.private_key, "generate": request.generate, "known_hosts": request.known_hosts}
+    ssh["accept_host_key"] = request.accept_host_key
+    https = {"username": request.username, "password": request.password, "ca_cert": request.ca_cert}
+    if wrong := sorted(name for name, value in (https if auth == "ssh" else ssh).items() if value):
+        raise InvalidInput(f"{', '.join(wrong)} cannot be used: the repository is read by {auth}.")
+    if request.state == "present" and auth == "ssh" and bool(request.private_key) == request.generate:
+        raise InvalidInput("Exactly one of private_key, private_key_file and generate is needed for an SSH repository.")
+    return auth
+
+
+def read_file(path: str, what: str) -> str:
+    """Read a file that has a credential; InvalidInput if it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError as error:
+        raise InvalidInput(f"The {what} {path} cannot be read: {error.strerror}.", reason="file_unreadable") from error

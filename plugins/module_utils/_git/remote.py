@@ -1,0 +1,247 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The git command line against one remote, cut off from the user's own Git. PRIVATE to the collection.
+
+No agent, no configuration of user or system, no prompt, no credential helper but a file of our own, and no host key
+but those in one file. Nothing secret is in an argument or the environment: only paths of files are.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import time
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.drystone.platform.plugins.module_utils._errors import (
+    CommandFailed,
+    InvalidInput,
+    RefNotFound,
+    RemoteUnavailable,
+)
+from ansible_collections.drystone.platform.plugins.module_utils._git.errors import failure, is_refusal
+
+_NAME = "Drystone"
+_EMAIL = "drystone@localhost"
+AUTHOR = f"{_NAME} <{_EMAIL}>"
+# How this host gets to the world, not how the user uses Git.
+_PROXIES = ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY")
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_SHOWN_BRANCHES = 8
+
+
+@dataclass(frozen=True)
+class Remote:
+    """One repository and the only credentials that are used for it.
+
+    With host_key_alias host keys are looked up by that name and not by the host's; credentials is a file as git's
+    credential store has it. The last two say what the credential is called in messages.
+    """
+
+    url: str
+    branch: str = "main"
+    private_key: str | None = None
+    known_hosts: str | None = None
+    timeout: int = 60
+    connect_timeout: int = 0
+    host_key_alias: str = ""
+    credentials: str | None = None
+    ca_cert: str | None = None
+    key_name: str = ""
+    username: str = ""
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What messages call the things that are used."""
+        return {
+            "private_key": self.key_name or str(self.private_key),
+            "known_hosts": "known_hosts" if self.key_name else str(self.known_hosts),
+            "username": self.username,
+        }
+
+    def environment(self, directory: str) -> dict[str, str]:
+        """Say what git gets to see of the world."""
+        ssh = ["ssh", "-F", "/dev/null", "-o", "BatchMode=yes", "-o", "IdentityAgent=none", "-o", "IdentitiesOnly=yes"]
+        ssh += ["-o", "PasswordAuthentication=no", "-o", "StrictHostKeyChecking=yes", "-o", "UpdateHostKeys=no"]
+        ssh += ["-o", f"UserKnownHostsFile={self.known_hosts or '/dev/null'}", "-o", "GlobalKnownHostsFile=/dev/null"]
+        ssh += ["-o", f"ConnectTimeout={min(self.timeout, 10)}", "-o", "ServerAliveInterval=10"]
+        if self.host_key_alias:
+            ssh += ["-o", f"HostKeyAlias={self.host_key_alias}"]
+        if self.private_key:
+            ssh += ["-i", self.private_key]
+        seen = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": directory,
+            "LC_ALL": "C",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ASKPASS": "true",
+            "GIT_SSH_COMMAND": shlex.join(ssh),
+            "GIT_AUTHOR_NAME": _NAME,
+            "GIT_AUTHOR_EMAIL": _EMAIL,
+            "GIT_COMMITTER_NAME": _NAME,
+            "GIT_COMMITTER_EMAIL": _EMAIL,
+        }
+        if self.url.startswith("https://"):
+            # A redirection must not lead to where the password would be sent in the clear.
+            seen |= {"GIT_ALLOW_PROTOCOL": "https"}
+            seen |= {name: os.environ[name] for name in _PROXIES if name in os.environ}
+        if self.ca_cert:
+            seen["GIT_SSL_CAINFO"] = self.ca_cert
+        if self.credentials:
+            helper = f"store --file={shlex.quote(self.credentials)}"
+            seen |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "credential.helper", "GIT_CONFIG_VALUE_0": helper}
+        return seen
+
+
+class Git:
+    """A private bare repository in a directory, and its remote."""
+
+    def __init__(
+        self,
+        remote: Remote,
+        directory: str,
+        clock: t.Callable[[], float] = time.monotonic,
+        sleep: t.Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.remote = remote
+        self.directory = directory
+        self._clock = clock
+        self._sleep = sleep
+        self._environment = remote.environment(directory)
+        for name, path in (("private key", remote.private_key), ("known_hosts file", remote.known_hosts)):
+            if path and not os.path.isfile(path):
+                raise InvalidInput(f"The {name} {path} for {remote.url} does not exist.")
+        self.run("init", "--quiet", "--bare", "--template=", doing="Preparing a temporary repository")
+
+    def run(
+        self,
+        *arguments: str,
+        doing: str,
+        text: str | None = None,
+        work_tree: str | None = None,
+        index: str | None = None,
+        accept: tuple[int, ...] = (0,),
+    ) -> str:
+        """Run git and return what it printed; CommandFailed, or a class below it, says what was being done."""
+        environment = dict(self._environment, GIT_DIR=self.directory)
+        if work_tree:
+            environment["GIT_WORK_TREE"] = work_tree
+        if index:
+            environment["GIT_INDEX_FILE"] = os.path.join(self.directory, index)
+        command = ["git", "-c", "core.autocrlf=false", "-c", "gc.auto=0", "-c", "protocol.ext.allow=never", *arguments]
+        try:
+            status, stdout, stderr = _run(command, work_tree or self.directory, environment, text, self.remote.timeout)
+        except FileNotFoundError as error:
+            raise CommandFailed(f"{doing}: there is no git command on this host. Install git.") from error
+        except subprocess.TimeoutExpired as error:
+            raise RemoteUnavailable(
+                f"{doing}: git {arguments[0]} did not end within {self.remote.timeout} s."
+            ) from error
+        if status not in accept:
+            raise failure(doing, arguments[0], status, stderr, self.remote)
+        return stdout.rstrip("\n")
+
+    def fetch(self) -> str | None:
+        """Fetch the remote branch with its history; None if the remote has no such branch."""
+        doing = f"Reading branch {self.remote.branch} of {self.remote.url}"
+        reference = f"refs/heads/{self.remote.branch}"
+        deadline = self._clock() + self.remote.connect_timeout
+        while True:
+            try:
+                listed = self.run("ls-remote", "--heads", "--", self.remote.url, reference, doing=doing)
+            except RemoteUnavailable:
+                # A pod is ready some moments before the last node forwards its port.
+                if self._clock() >= deadline:
+                    raise
+                self._sleep(0.5)
+            else:
+                break
+        if not listed:
+            return None
+        self.run(
+            "fetch", "--quiet", "--no-tags", "--", self.remote.url, f"+{reference}:refs/drystone/head", doing=doing
+        )
+        return self.run("rev-parse", "refs/drystone/head", doing=doing)
+
+    def push(self, commit: str) -> None:
+        """Push a commit as the branch; never anything but a fast-forward."""
+        doing = f"Pushing {commit[:12]} to branch {self.remote.branch} of {self.remote.url}"
+        self.run("push", "--quiet", "--", self.remote.url, f"{commit}:refs/heads/{self.remote.branch}", doing=doing)
+
+    def resolve(self, ref: str, doing: str) -> str:
+        """Ask the remote for the commit that a branch, a tag, HEAD or a full hash is; RefNotFound if it has none."""
+        if _COMMIT.fullmatch(ref):
+            return self._fetched(ref, doing)
+        # As git itself looks a name up, a tag before a branch of the same name.
+        names = [ref] if ref == "HEAD" or ref.startswith("refs/") else [f"refs/tags/{ref}", f"refs/heads/{ref}"]
+        wanted = [name for plain in names for name in (f"{plain}^{{}}", plain)]
+        listed = self.run("ls-remote", "--", self.remote.url, *wanted, doing=doing)
+        found = {name: commit for commit, _tab, name in (line.partition("\t") for line in listed.splitlines())}
+        for name in wanted:
+            if name in found:
+                return found[name]
+        raise RefNotFound(f"{doing}: the repository has no branch or tag {ref}. {self._branches(doing)}", ref=ref)
+
+    def _fetched(self, commit: str, doing: str) -> str:
+        try:
+            self.run("fetch", "--quiet", "--depth=1", "--no-tags", "--", self.remote.url, commit, doing=doing)
+        except CommandFailed as error:
+            if not re.search(
+                r"not our ref|unadvertised object|couldn't find remote ref", error.facts.get("stderr", "")
+            ):
+                raise
+            raise RefNotFound(f"{doing}: the repository has no commit {commit}.", ref=commit) from error
+        return commit
+
+    def _branches(self, doing: str) -> str:
+        listed = self.run("ls-remote", "--heads", "--", self.remote.url, doing=doing)
+        branches = [line.partition("refs/heads/")[2] for line in listed.splitlines()]
+        if not branches:
+            return "It has no branch at all: push a first commit."
+        more = f" and {len(branches) - _SHOWN_BRANCHES} more" if len(branches) > _SHOWN_BRANCHES else ""
+        return f"It has the branches {', '.join(branches[:_SHOWN_BRANCHES])}{more}."
+
+    def may_write(self, doing: str) -> bool:
+        """Ask the remote to take a push, up to where something would be sent, and tell whether it would."""
+        tree = self.run("hash-object", "-t", "tree", "-w", "--stdin", doing=doing, text="")
+        commit = self.run("commit-tree", tree, "-m", "Never sent", doing=doing)
+        target = f"{commit}:refs/heads/drystone-write-probe-{commit[:12]}"
+        try:
+            self.run("push", "--dry-run", "--quiet", "--", self.remote.url, target, doing=doing)
+        except RemoteUnavailable:
+            raise
+        except CommandFailed as error:
+            if is_refusal(error.facts.get("stderr", "")):
+                return False
+            raise
+        return True
+
+
+def _run(
+    command: list[str], directory: str, environment: dict[str, str], text: str | None, timeout: float
+) -> tuple[int, str, str]:
+    """Run a command in a session of its own: it has no terminal to ask on, and nothing of it outlives the time-out."""
+    with subprocess.Popen(
+        command,
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(text, timeout=timeout)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, stdout, stderr

@@ -1,0 +1,269 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no promise of compatibility to code outside of it.
+"""Brings a kind cluster to its description: look, plan, and only then do. Every run takes this same path."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import typing as t
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, DrystoneError, NotReady
+from ansible_collections.drystone.platform.plugins.module_utils._host.proc import Proc
+from ansible_collections.drystone.platform.plugins.module_utils._kind import kubeconfig_file, node_files
+from ansible_collections.drystone.platform.plugins.module_utils._kind.diff import describe, predict
+from ansible_collections.drystone.platform.plugins.module_utils._kind.docker import Container, Docker, Kind
+from ansible_collections.drystone.platform.plugins.module_utils._kind.node_api import Nodes
+from ansible_collections.drystone.platform.plugins.module_utils._kind.plan import (
+    RUNNING,
+    Action,
+    Seen,
+    plan_absent,
+    plan_present,
+    refuse,
+    require_ownership,
+)
+from ansible_collections.drystone.platform.plugins.module_utils._kind.prefetch import Prefetcher, Pulled
+from ansible_collections.drystone.platform.plugins.module_utils._kind.spec import CONTROL_PLANE, ClusterSpec
+from ansible_collections.drystone.platform.plugins.module_utils._kind.state import ClusterState
+
+NodesFactory = t.Callable[[str, ClusterSpec, float], Nodes]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to go about it."""
+
+    kubeconfig: Path
+    recreate: bool = False
+    create_timeout: float = 600
+    api_timeout: float = 120
+    lock_timeout: float = 60
+    prefetch_timeout: float = 30
+
+
+@dataclass
+class Outcome:
+    """What a run did, or would do."""
+
+    plan: list[Action]
+    before: dict[str, t.Any] = field(default_factory=dict)
+    after: dict[str, t.Any] = field(default_factory=dict)
+    kept: list[str] = field(default_factory=list)
+    prefetch: list[Pulled] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.plan)
+
+
+class KindCluster:
+    """One kind cluster on this host."""
+
+    def __init__(
+        self,
+        docker: Docker,
+        kind: Kind,
+        state: ClusterState,
+        settings: Settings,
+        *,
+        nodes: NodesFactory = Nodes.from_kubeconfig,
+        proc: Proc | None = None,
+        clock: t.Callable[[], float] = time.monotonic,
+        sleep: t.Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._docker = docker
+        self._kind = kind
+        self._state = state
+        self._settings = settings
+        self._nodes = nodes
+        self._proc = proc or Proc()
+        self._clock = clock
+        self._sleep = sleep
+
+    # Present
+
+    def present(self, spec: ClusterSpec, check: bool = False) -> Outcome:
+        """Make the cluster what is described, or in check mode only say how."""
+        kubeconfig_file.reject_shared_path(self._settings.kubeconfig)
+        if check:
+            return self._plan(spec)[0]
+        if not self._state.directory.exists():
+            # A refused run leaves nothing behind, not even the directory of the lock.
+            self._plan(spec)
+        with self._state.lock(self._settings.lock_timeout) as lock:
+            outcome, seen = self._plan(spec)
+            if outcome.changed:
+                outcome.prefetch = self._do(spec, outcome.plan, seen, lock)
+            return outcome
+
+    def _plan(self, spec: ClusterSpec) -> tuple[Outcome, Seen]:
+        seen, found = self._look(spec)
+        plan = plan_present(spec, seen, self._settings.recreate)
+        refuse(spec.name, plan)
+        if any(one.verb == "create_cluster" for one in plan):
+            self._require_free_ports(spec, seen.containers)
+        path = str(self._settings.kubeconfig)
+        before = describe(spec, seen, found, path)
+        return Outcome(plan, before, predict(spec, plan, seen, before, found, path)), seen
+
+    def _containers(self, name: str) -> Seen:
+        return Seen(containers=self._docker.containers(name), nonces=self._state.nonces())
+
+    def _look(self, spec: ClusterSpec) -> tuple[Seen, dict[str, dict[str, t.Any]]]:
+        containers = self._docker.containers(spec.name)
+        nonces = self._state.nonces()
+        require_ownership(spec.name, Seen(containers=containers, nonces=nonces))
+        interrupted = self._state.interrupted
+        problem, patches, found = None, None, {}
+        if containers and not interrupted:
+            problem = kubeconfig_file.problem(self._settings.kubeconfig, None, spec.context)
+            if {one.name for one in containers} == {one.name for one in spec.nodes} and _control_plane_runs(containers):
+                text = self._kind.kubeconfig(spec.name, spec.network)
+                problem = kubeconfig_file.problem(self._settings.kubeconfig, text, spec.context)
+                nodes = self._nodes(text, spec, self._settings.api_timeout)
+                found = nodes.read(wait=False)
+                patches = nodes.patches(found)
+        seen = Seen(
+            containers=containers,
+            nonces=nonces,
+            network=self._docker.network(spec.network),
+            interrupted=interrupted,
+            created=self._state.created,
+            image_id=self._docker.image_id(spec.image) if any(one.image != spec.image for one in containers) else None,
+            kubeconfig_problem=problem,
+            patches=patches,
+            file_changes=node_files.changes(spec.mounts),
+        )
+        return seen, found
+
+    def _do(self, spec: ClusterSpec, plan: t.Sequence[Action], seen: Seen, lock: int) -> list[Pulled]:
+        named = {one.name: one for one in seen.containers}
+        verbs = {one.verb for one in plan}
+        creating = "create_cluster" in verbs
+        if creating:
+            self._require_tools(spec)
+        kubeconfig_file.require_ours(self._settings.kubeconfig, spec.context)
+        if "create_network" in verbs:
+            self._docker.create_network(spec.network, spec.name)
+        for change in seen.file_changes:
+            node_files.write(change)
+        if creating:
+            self._state.begin("create")
+            self._docker.remove(seen.containers)
+            prefetcher = self._create(spec, lock)
+        for action in plan:
+            if action.verb == "start_node":
+                one = named[action.target]
+                self._state.keep_owner_file(str(one.nonce))
+                self._docker.start(one)
+        text = self._kind.kubeconfig(spec.name, spec.network)
+        if kubeconfig_file.problem(self._settings.kubeconfig, text, spec.context):
+            kubeconfig_file.write(self._settings.kubeconfig, text)
+        self._nodes(text, spec, self._settings.api_timeout).reconcile(wait=creating or "start_node" in verbs)
+        return prefetcher.results(self._settings.prefetch_timeout) if creating else []
+
+    def _require_tools(self, spec: ClusterSpec) -> None:
+        """Find what would make the creation fail before anything is removed or made for it."""
+        self._kind.require()
+        if self._docker.image_id(spec.image) is None:
+            raise NotReady(
+                f"Creating kind cluster {spec.name}: the engine has no image {spec.image}, and kind couldn't pull what "
+                f"was built here. Run the role artifacts first, or: docker pull {spec.image}",
+                image=spec.image,
+            )
+
+    def _require_free_ports(self, spec: ClusterSpec, containers: t.Sequence[Container]) -> None:
+        held = {port for one in containers if one.status == RUNNING for port in one.ports}
+        wanted = {one.host_port: one for one in spec.ports_of(spec.control_plane) if str(one) not in held}
+        busy = self._proc.listeners(wanted.keys())
+        if busy:
+            told = []
+            for port, listener in sorted(busy.items()):
+                who = f"process {listener.pid} ({listener.command or listener.program})" if listener.pid else "someone"
+                told.append(f"{wanted[port]}: {who} listens there")
+            raise NotReady(
+                f"Creating kind cluster {spec.name}: host ports are taken, so nothing was changed. {'; '.join(told)}. "
+                "Stop it, or choose other ports (api_port, port_mappings).",
+                ports=sorted(busy),
+            )
+
+    def _create(self, spec: ClusterSpec, lock: int) -> Prefetcher:
+        owner = self._state.owner_file()
+        prefetcher = Prefetcher(self._docker, spec, self._settings.create_timeout, self._clock, self._sleep)
+        config = json.dumps(spec.kind_config(str(owner)), indent=2)
+        prefetcher.start()
+        try:
+            with self._state.scratch() as directory:
+                timeout = self._settings.create_timeout
+                self._kind.create(spec.name, config, directory / "kubeconfig", spec.network, timeout, lock)
+        except DrystoneError:
+            prefetcher.stop()
+            # The error tells more than a failure to tidy up after it, which the next run does anyway.
+            with contextlib.suppress(CommandFailed):
+                found = self._docker.containers(spec.name)
+                self._docker.remove([one for one in found if one.nonce in self._state.nonces()])
+            raise
+        self._state.finish_create(spec.patches())
+        return prefetcher
+
+    # Absent
+
+    def absent(self, name: str, network: str, check: bool = False) -> Outcome:
+        """Remove what was made here, and nothing else."""
+        kubeconfig_file.reject_shared_path(self._settings.kubeconfig)
+        outcome = self._plan_absent(name, network)
+        if check or not outcome.changed:
+            return outcome
+        with self._state.lock(self._settings.lock_timeout):
+            containers = self._containers(name)
+            require_ownership(name, containers)
+            self._state.begin("delete")
+            self._docker.remove(containers.containers)
+            outcome.kept = self._remove_network(name, network, outcome.kept)
+            if not kubeconfig_file.foreign_reason(self._settings.kubeconfig, f"kind-{name}"):
+                kubeconfig_file.remove(self._settings.kubeconfig)
+            self._state.clear()
+        return outcome
+
+    def _remove_network(self, name: str, network: str, kept: list[str]) -> list[str]:
+        found = self._docker.network(network)
+        users = self._docker.users_of_network(found) if found else set()
+        plan, still_kept = plan_absent(name, Seen(network=found, network_users=users))
+        if found and plan:
+            self._docker.remove_network(found)
+        return [one for one in kept if not one.startswith("network ")] + still_kept
+
+    def _plan_absent(self, name: str, network: str) -> Outcome:
+        containers = self._containers(name)
+        require_ownership(name, containers)
+        found = self._docker.network(network)
+        files = [str(path) for path in self._state.files()]
+        path = self._settings.kubeconfig
+        reason = kubeconfig_file.foreign_reason(path, f"kind-{name}")
+        if path.exists() and not reason:
+            files.insert(0, str(path))
+        seen = Seen(
+            containers=containers.containers,
+            nonces=containers.nonces,
+            network=found,
+            network_users=self._docker.users_of_network(found) if found else set(),
+            files=files,
+        )
+        plan, kept = plan_absent(name, seen)
+        if reason:
+            kept.append(f"kubeconfig {path}: {reason}")
+        nodes = {one.name: one.status for one in seen.containers}
+        networks = [network] if found and any(one.verb == "remove_network" for one in plan) else []
+        before = {"nodes": nodes, "networks": networks, "files": files} if plan else {}
+        after: dict[str, t.Any] = {"nodes": {}, "networks": [], "files": []} if plan else {}
+        return Outcome(plan, before, after, kept)
+
+
+def _control_plane_runs(containers: t.Iterable[Container]) -> bool:
+    return any(one.role == CONTROL_PLANE and one.status == RUNNING for one in containers)

@@ -1,0 +1,260 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What each type of condition of cluster_ready watches and how it judges what it sees. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput
+from ansible_collections.drystone.platform.plugins.module_utils._kstatus.argo import application_status
+from ansible_collections.drystone.platform.plugins.module_utils._kstatus.common import Status, not_ready
+from ansible_collections.drystone.platform.plugins.module_utils._kstatus.rules import premature, status_of
+from ansible_collections.drystone.platform.plugins.module_utils._kube.labels import Selector, parse_selector
+from ansible_collections.drystone.platform.plugins.module_utils._ready.expression import Expression
+from ansible_collections.drystone.platform.plugins.module_utils._ready.http_check import HttpCheck
+
+Object = Mapping[str, t.Any]
+Options = Mapping[str, t.Any]
+
+WORKLOAD_KINDS = {
+    "Deployment": "apps/v1",
+    "StatefulSet": "apps/v1",
+    "DaemonSet": "apps/v1",
+    "ReplicaSet": "apps/v1",
+    "Job": "batch/v1",
+    "Pod": "v1",
+    "Rollout": "argoproj.io/v1alpha1",
+}
+
+
+@dataclass(frozen=True)
+class Want:
+    """Objects a condition needs to see: a kind in a namespace, or in all. An optional kind need not be served."""
+
+    api_version: str
+    kind: str
+    namespace: str = ""
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that is or is not ready; without a name it stands for things that should be there."""
+
+    status: Status
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+    obj: Object | None = None
+
+    def __str__(self) -> str:
+        if self.namespace and not self.name:
+            return f"{self.kind} in {self.namespace}"
+        return " ".join(part for part in (self.kind, "/".join(filter(None, (self.namespace, self.name)))) if part)
+
+
+class View(t.Protocol):
+    """What is known of the world at one moment."""
+
+    def select(self, want: Want) -> tuple[Sequence[Object], str]:
+        """The objects, and why they cannot be relied on if they cannot."""
+
+    def answer(self, check: HttpCheck) -> Status:
+        """What an HTTP check last found."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition: what it needs to see, and its verdict on that."""
+
+    type: str
+    title: str
+    judge: Callable[[View], list[Item]]
+    wants: tuple[Want, ...] = ()
+    check: HttpCheck | None = None
+
+    @property
+    def of_cluster(self) -> bool:
+        """Whether it needs the API server."""
+        return bool(self.wants) or (self.check is not None and self.check.of_api_server)
+
+
+def build_conditions(conditions: Iterable[Options]) -> list[Condition]:
+    """Turn the module's conditions into ours; whatever can be found wrong in them is found here."""
+    built = []
+    for number, given in enumerate(conditions, start=1):
+        chosen = [name for name in _BUILDERS if given.get(name) is not None]
+        if len(chosen) != 1:
+            raise InvalidInput(f"Condition {number} needs exactly one of {', '.join(_BUILDERS)}.")
+        try:
+            built.append(_BUILDERS[chosen[0]](given[chosen[0]]))
+        except InvalidInput as error:
+            raise InvalidInput(f"Condition {number} ({chosen[0]}): {error.msg}", **error.facts) from error
+    if not built:
+        raise InvalidInput("There is no condition to wait for, and nothing is not a condition.")
+    return built
+
+
+def _workloads(options: Options) -> Condition:
+    namespaces, names = options["namespaces"], options.get("names") or []
+    kinds = options.get("kinds") or list(WORKLOAD_KINDS)
+    # Asked for by name, Rollout must be served; among "everything" it may be missing.
+    optional = {"Rollout"} - set(options.get("kinds") or [])
+    selector = parse_selector(options.get("selector") or "")
+    if not namespaces:
+        raise InvalidInput("namespaces is empty.")
+    wants = [Want(WORKLOAD_KINDS[kind], kind, space, kind in optional) for space in namespaces for kind in kinds]
+
+    def judge(view: View) -> list[Item]:
+        found: dict[str, list[Object]] = {space: [] for space in namespaces}
+        problems = {}
+        for want in wants:
+            objects, problem = view.select(want)
+            found[want.namespace] += [obj for obj in objects if names or not _is_part_of(obj, kinds)]
+            if problem:
+                problems[problem] = Item(not_ready(problem))
+        if problems:
+            return list(problems.values())
+        kind = kinds[0] if len(kinds) == 1 else "workload"
+        return [
+            item
+            for space in namespaces
+            for item in _pick(found[space], kind, space, names, selector, options, status_of)
+        ]
+
+    return Condition("workloads", _title("workloads", options), judge, tuple(wants))
+
+
+def _nodes(options: Options) -> Condition:
+    count = options.get("count") or 1
+    want, selector = Want("v1", "Node"), parse_selector(options.get("selector") or "")
+
+    def judge(view: View) -> list[Item]:
+        objects, problem = view.select(want)
+        if problem:
+            return [Item(not_ready(problem))]
+        items = [_item(obj, status_of(obj)) for obj in objects if selector.matches(obj)]
+        if len(items) < count:
+            matching = f" match {options['selector']}" if options.get("selector") else " have joined"
+            items.append(Item(not_ready(f"{len(items)} of {count} nodes{matching}"), "Node"))
+        return items
+
+    return Condition("nodes", _title("1 node" if count == 1 else f"{count} nodes", options), judge, (want,))
+
+
+def _crds(options: Options) -> Condition:
+    want = Want("apiextensions.k8s.io/v1", "CustomResourceDefinition")
+    return _objects("crds", "crds", want, options, status_of)
+
+
+def _apiservices(options: Options) -> Condition:
+    return _objects("apiservices", "apiservices", Want("apiregistration.k8s.io/v1", "APIService"), options, status_of)
+
+
+def _applications(options: Options) -> Condition:
+    revision = (options.get("revision") or "").strip()
+    if revision and len(revision) < 7:
+        raise InvalidInput(f"revision {revision!r} is too short to name one commit; give at least 7 characters.")
+
+    def rule(obj: Object) -> Status:
+        return premature(obj) or application_status(obj, revision)
+
+    want = Want("argoproj.io/v1alpha1", "Application", options.get("namespace") or "argocd")
+    title = f"applications at {revision[:12]}" if revision else "applications"
+    return _objects("applications", title, want, options, rule)
+
+
+def _resources(options: Options) -> Condition:
+    text = options.get("expression") or ""
+    expression = Expression(text) if text else None
+
+    def rule(obj: Object) -> Status:
+        if expression is None:
+            return status_of(obj)
+        # The value of an expression over a Secret may be the secret.
+        return premature(obj) or expression.judge(obj, show=obj.get("kind") != "Secret")
+
+    want = Want(options["api_version"], options["kind"], options.get("namespace") or "")
+    return _objects("resources", options["kind"], want, options, rule)
+
+
+def _http(options: Options) -> Condition:
+    check = HttpCheck.from_options(options)
+
+    def judge(view: View) -> list[Item]:
+        return [Item(view.answer(check), "URL", "", check.url)]
+
+    return Condition("http", f"http {check.url}", judge, check=check)
+
+
+def _objects(kind: str, title: str, want: Want, options: Options, rule: Callable[[Object], Status]) -> Condition:
+    names, selector = options.get("names") or [], parse_selector(options.get("selector") or "")
+    if "names" in options and "selector" not in options and not names:
+        raise InvalidInput("names is empty.")
+
+    def judge(view: View) -> list[Item]:
+        objects, problem = view.select(want)
+        if problem:
+            return [Item(not_ready(problem))]
+        return _pick(objects, want.kind, want.namespace, names, selector, options, rule)
+
+    return Condition(kind, _title(title, options), judge, (want,))
+
+
+def _pick(
+    objects: Iterable[Object],
+    kind: str,
+    namespace: str,
+    names: Sequence[str],
+    selector: Selector,
+    options: Options,
+    rule: Callable[[Object], Status],
+) -> list[Item]:
+    """Judge the objects asked for; what was asked for and is not there is not ready."""
+    chosen = [obj for obj in objects if selector.matches(obj) and (not names or obj["metadata"]["name"] in names)]
+    items = [_item(obj, rule(obj)) for obj in sorted(chosen, key=lambda obj: (obj["kind"], obj["metadata"]["name"]))]
+    present = {obj["metadata"]["name"] for obj in chosen}
+    matching = f" that matches {options['selector']}" if options.get("selector") else ""
+    missing = f"there is none of that name{matching}"
+    items += [Item(not_ready(missing), kind, namespace, name) for name in names if name not in present]
+    if not items:
+        items.append(Item(not_ready(f"there is no {kind}{matching}"), kind, namespace))
+    return items
+
+
+def _item(obj: Object, status: Status) -> Item:
+    metadata = obj["metadata"]
+    return Item(status, obj["kind"], metadata.get("namespace") or "", metadata["name"], obj)
+
+
+def _is_part_of(obj: Object, kinds: Sequence[str]) -> bool:
+    """Whether the object belongs to a workload that is judged as a whole, or is a run of a CronJob."""
+    owners = obj["metadata"].get("ownerReferences") or []
+    return any(owner.get("controller") and owner["kind"] in (*kinds, "CronJob") for owner in owners)
+
+
+def _title(what: str, options: Options) -> str:
+    spaces = options.get("namespaces") or [space for space in [options.get("namespace")] if space]
+    parts = [what]
+    if options.get("names"):
+        parts.append(", ".join(options["names"]))
+    if options.get("selector"):
+        parts.append(f"with {options['selector']}")
+    if spaces:
+        parts.append(f"in {', '.join(spaces)}")
+    return " ".join(parts)
+
+
+_BUILDERS: dict[str, Callable[[Options], Condition]] = {
+    "workloads": _workloads,
+    "nodes": _nodes,
+    "crds": _crds,
+    "apiservices": _apiservices,
+    "applications": _applications,
+    "http": _http,
+    "resources": _resources,
+}

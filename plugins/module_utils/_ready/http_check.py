@@ -1,0 +1,146 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HTTP checks of cluster_ready. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import typing as t
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from ansible.module_utils.basic import missing_required_lib
+
+from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput
+from ansible_collections.drystone.platform.plugins.module_utils._kstatus.common import Status, not_ready, ready
+from ansible_collections.drystone.platform.plugins.module_utils._kube.http import Transport
+from ansible_collections.drystone.platform.plugins.module_utils._ready.expression import Expression
+
+try:
+    import requests
+
+    HAS_REQUESTS = True
+except ImportError:
+    HAS_REQUESTS = False
+
+_MOST = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class HttpCheck:
+    """One question and the answer it must get. Each question goes out on a connection of its own, as a user's would.
+
+    A path instead of a URL is asked of the API server, which passes it on to what its proxy paths name.
+    """
+
+    url: str
+    status: int = 200
+    body: str = ""
+    expression: Expression | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    bearer_token: str = ""
+    verify: bool | str = True
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, t.Any]) -> HttpCheck:
+        """Take the suboptions of the module's http condition; a wrong URL or expression is refused."""
+        url = options["url"]
+        if url.startswith("/"):
+            own = [name for name in ("headers", "bearer_token", "ca_path") if options.get(name)]
+            if own:
+                raise InvalidInput(f"url {url!r} is asked with the kubeconfig's credentials; it takes no {own[0]}.")
+        else:
+            _refuse_url(url)
+        validate = options.get("validate_certs")
+        verify: bool | str = True if validate is None else bool(validate)
+        return cls(
+            url=url,
+            status=options.get("status") or 200,
+            body=options.get("body") or "",
+            expression=Expression(options["expression"]) if options.get("expression") else None,
+            headers=tuple((options.get("headers") or {}).items()),
+            bearer_token=options.get("bearer_token") or "",
+            verify=options["ca_path"] if verify and options.get("ca_path") else verify,
+        )
+
+    @property
+    def of_api_server(self) -> bool:
+        """Whether it goes to the API server of the kubeconfig."""
+        return self.url.startswith("/")
+
+    def probe(self, timeout: float, transport: Transport | None = None) -> Status:
+        """Ask once. The transport is the API server's."""
+        if self.of_api_server:
+            if transport is None:
+                raise InvalidInput(f"kubeconfig is needed to ask the API server for {self.url}.")
+            return self._probe_api_server(timeout, transport)
+        headers = dict(self.headers)
+        if self.bearer_token:
+            headers["Authorization"] = f"Bearer {self.bearer_token}"
+        try:
+            with requests.Session() as session:
+                # Proxies and .netrc of the environment are for other hosts than a cluster's.
+                session.trust_env = False
+                with session.get(
+                    self.url, headers=headers, timeout=timeout, verify=self.verify, allow_redirects=False, stream=True
+                ) as answer:
+                    content = answer.raw.read(_MOST, decode_content=True)
+                    return self._judge(answer.status_code, answer.headers.get("Location"), content, answer.encoding)
+        except (requests.RequestException, OSError) as error:
+            return not_ready(f"no answer: {_root_cause(error)}")
+        except Exception as error:
+            # Reading the raw body raises urllib3's own errors; whichever it is, no answer came.
+            if not type(error).__module__.startswith("urllib3"):
+                raise
+            return not_ready(f"no answer: {_root_cause(error)}")
+
+    def _probe_api_server(self, timeout: float, transport: Transport) -> Status:
+        try:
+            connection, answer = transport.stream(self.url, timeout=timeout)
+            with closing(connection):
+                return self._judge(answer.status, answer.headers.get("Location"), answer.read(_MOST))
+        except (http.client.HTTPException, OSError) as error:
+            return not_ready(f"no answer: {_root_cause(error)}")
+
+    def _judge(self, code: int, target: str | None, content: bytes, encoding: str | None = None) -> Status:
+        text = content.decode(encoding or "utf-8", errors="replace")
+        if code != self.status:
+            to = f" (redirect to {target})" if target else ""
+            return not_ready(f"answered {code}{to}, not {self.status}: {_start(text)}")
+        if self.body and self.body not in text:
+            return not_ready(f"answered {code} without {self.body!r} in its body: {_start(text)}")
+        if self.expression:
+            try:
+                value = json.loads(text)
+            except ValueError:
+                return not_ready(f"answered {code} but no JSON: {_start(text)}")
+            status = self.expression.judge(value)
+            if not status.ready:
+                return status
+        return ready(f"answered {code}")
+
+
+def _refuse_url(url: str) -> None:
+    if not HAS_REQUESTS:
+        raise InvalidInput(missing_required_lib("requests", reason="for http conditions"))
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidInput(f"url {url!r} is not an http or https URL.", url=url)
+    if parts.username or parts.password:
+        raise InvalidInput("url holds credentials, which would be printed; use bearer_token.")
+
+
+def _start(text: str) -> str:
+    line = " ".join(text.split())
+    return (line if len(line) <= 120 else line[:117] + "...") or "empty body"
+
+
+def _root_cause(error: BaseException) -> str:
+    """The innermost error: what the system said, without the layers of the libraries above."""
+    nested = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
+    inner = error.__cause__ or error.__context__ or nested
+    return _root_cause(inner) if inner else str(error) or type(error).__name__

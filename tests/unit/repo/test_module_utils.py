@@ -1,0 +1,123 @@
+"""The helper code of the plugins: packages in layers, short files, each reached by a unit test."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+PLUGINS = "ansible_collections.drystone.platform.plugins"
+
+# An import may only lead from a layer to one above it in this list, or to another file of the same package.
+LAYERS = (
+    {"_argspec", "_command", "_errors"},
+    {"_artifacts", "_git", "_host", "_kube"},
+    {"_kstatus"},
+    {"_apply_set", "_credentials", "_kind", "_policy", "_ready"},
+)
+
+
+def name_of(path: Path) -> str:
+    """Name a file below plugins/ as an import does, such as module_utils._kube.api."""
+    return ".".join(path.relative_to(ROOT / "plugins").with_suffix("").parts).removesuffix(".__init__")
+
+
+def files_below(folder: str) -> dict[str, Path]:
+    return {name_of(path): path for path in sorted((ROOT / "plugins" / folder).rglob("*.py"))}
+
+
+UTILS = files_below("module_utils")
+CONTROLLER_UTILS = files_below("plugin_utils")
+MODULES = files_below("modules")
+FILES = {name: path for name, path in (UTILS | CONTROLLER_UTILS).items() if path.stem != "__init__"}
+
+
+@functools.cache
+def imports_of(path: Path) -> frozenset[str]:
+    """Name what a file imports from plugins/, wherever the import stands: in functions and for types alone, too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}:{node.lineno}: write the import in full"
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            whole = {alias.name for alias in node.names}
+        else:
+            continue
+        for name in whole:
+            if name.startswith(f"{PLUGINS}."):
+                inside = name.removeprefix(f"{PLUGINS}.")
+                # What is imported is a file, or something in one.
+                found.add(inside if inside in UTILS | CONTROLLER_UTILS else inside.rpartition(".")[0])
+    return frozenset(found)
+
+
+def package_of(util: str) -> str:
+    return util.split(".")[1]
+
+
+def test_each_package_has_its_place_in_one_layer() -> None:
+    placed = [package for layer in LAYERS for package in layer]
+    assert sorted(placed) == sorted({package_of(util) for util in UTILS})
+
+
+@pytest.mark.parametrize("util", sorted(UTILS))
+def test_module_utils_import_from_lower_layers_alone(util: str) -> None:
+    depth = {package: number for number, layer in enumerate(LAYERS) for package in layer}
+    package = package_of(util)
+    wrong = [
+        imported
+        for imported in sorted(imports_of(UTILS[util]))
+        if not imported.startswith("module_utils.")
+        or (package_of(imported) != package and depth[package_of(imported)] >= depth[package])
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_modules_import_nothing_that_stays_on_the_controller(module: str) -> None:
+    assert {one.split(".")[0] for one in imports_of(MODULES[module])} <= {"module_utils"}
+
+
+@pytest.fixture(scope="module")
+def reached() -> set[str]:
+    """Name what a unit test imports, or a plugin does (each has tests), and what that imports from its own package."""
+    users = [*(ROOT / "tests/unit/plugins").rglob("test_*.py")]
+    users += [path for path in (ROOT / "plugins").rglob("*.py") if name_of(path) not in UTILS | CONTROLLER_UTILS]
+    found = {imported for path in users for imported in imports_of(path)}
+    while (
+        more := {
+            imported
+            for name in found & FILES.keys()
+            for imported in imports_of(FILES[name])
+            if package_of(imported) == package_of(name)
+        }
+        - found
+    ):
+        found |= more
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_each_file_is_reached_by_a_unit_test(name: str, reached: set[str]) -> None:
+    assert name in reached
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_files_are_short(name: str) -> None:
+    assert len(FILES[name].read_text().splitlines()) <= 300
+
+
+def test_packages_hold_nothing_but_their_files() -> None:
+    packages = {path.parent for path in FILES.values()} - {ROOT / "plugins/module_utils", ROOT / "plugins/plugin_utils"}
+    assert [package for package in sorted(packages) if (package / "__init__.py").read_text()] == []
+
+
+def test_names_say_what_is_private() -> None:
+    # The underscore stands on what is imported first: the package, or a file that is in none.
+    assert [
+        name for name in FILES if [part[0] == "_" for part in name.split(".")[1:]] not in ([True], [True, False])
+    ] == []
