@@ -16,9 +16,9 @@ from pathlib import Path
 from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, DrystoneError, NotReady
 from ansible_collections.drystone.platform.plugins.module_utils._host.proc import Proc
 from ansible_collections.drystone.platform.plugins.module_utils._kind import kubeconfig_file, node_files
-from ansible_collections.drystone.platform.plugins.module_utils._kind.diff import describe, predict
+from ansible_collections.drystone.platform.plugins.module_utils._kind.diff import predict, snapshot
 from ansible_collections.drystone.platform.plugins.module_utils._kind.docker import Container, Docker, Kind
-from ansible_collections.drystone.platform.plugins.module_utils._kind.node_api import Nodes
+from ansible_collections.drystone.platform.plugins.module_utils._kind.node_api import NodeApi
 from ansible_collections.drystone.platform.plugins.module_utils._kind.plan import (
     RUNNING,
     Action,
@@ -32,7 +32,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kind.prefetch i
 from ansible_collections.drystone.platform.plugins.module_utils._kind.spec import CONTROL_PLANE, ClusterSpec
 from ansible_collections.drystone.platform.plugins.module_utils._kind.state import ClusterState
 
-NodesFactory = t.Callable[[str, ClusterSpec, float], Nodes]
+NodeApiFactory = t.Callable[[str, ClusterSpec, float], NodeApi]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class KindCluster:
         state: ClusterState,
         settings: Settings,
         *,
-        nodes: NodesFactory = Nodes.from_kubeconfig,
+        nodes: NodeApiFactory = NodeApi.from_kubeconfig,
         proc: Proc | None = None,
         clock: t.Callable[[], float] = time.monotonic,
         sleep: t.Callable[[float], None] = time.sleep,
@@ -109,7 +109,7 @@ class KindCluster:
         if any(one.verb == "create_cluster" for one in plan):
             self._require_free_ports(spec, seen.containers)
         path = str(self._settings.kubeconfig)
-        before = describe(spec, seen, found, path)
+        before = snapshot(spec, seen, found, path)
         return Outcome(plan, before, predict(spec, plan, seen, before, found, path)), seen
 
     def _containers(self, name: str) -> Seen:

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.drystone.platform.plugins.module_utils._kind.node_labels import describe as describe_node
-from ansible_collections.drystone.platform.plugins.module_utils._kind.node_labels import managed, owned, remembers
+from ansible_collections.drystone.platform.plugins.module_utils._kind.node_labels import (
+    managed,
+    normalised,
+    owned,
+    remembers,
+)
 from ansible_collections.drystone.platform.plugins.module_utils._kind.plan import (
     RUNNING,
     Action,
@@ -19,7 +23,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kind.plan impor
 from ansible_collections.drystone.platform.plugins.module_utils._kind.spec import ClusterSpec
 
 
-def describe(
+def snapshot(
     spec: ClusterSpec, seen: Seen, found: t.Mapping[str, t.Mapping[str, t.Any]], kubeconfig: str
 ) -> dict[str, t.Any]:
     """Describe what was seen; of the files only those that differ."""
@@ -72,7 +76,7 @@ def predict(
             entry["ports"] = sorted(map(str, spec.ports_of(node)))
             entry["mounts"] = sorted(map(str, spec.mounts))
         if new or node.name in found:
-            entry |= describe_node(node.labels, node.taints)
+            entry |= normalised(node.labels, node.taints)
         if "remembered" in entry:
             entry["remembered"] = owned(node.labels, node.taints)
         nodes[node.name] = entry

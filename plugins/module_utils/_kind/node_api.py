@@ -19,7 +19,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kube.api import
 _RACES = 5
 
 
-class Nodes:
+class NodeApi:
     """Reads and patches node objects."""
 
     def __init__(
@@ -37,7 +37,7 @@ class Nodes:
         self._sleep = sleep
 
     @classmethod
-    def from_kubeconfig(cls, text: str, spec: ClusterSpec, timeout: float) -> Nodes:
+    def from_kubeconfig(cls, text: str, spec: ClusterSpec, timeout: float) -> NodeApi:
         """Connect by this text, not by a file that somebody may have pointed elsewhere."""
         descriptor, path = tempfile.mkstemp(prefix="drystone-")
         try:

@@ -51,10 +51,10 @@ def managed(node: Node, found: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     identities = {_identity(one) for one in node.taints} | set(_remembered(metadata, OWNED_TAINTS))
     labels = metadata.get("labels") or {}
     taints = [one for one in _taints(found) if _identity(one) in identities]
-    return describe({key: labels[key] for key in sorted(keys & labels.keys())}, taints)
+    return normalised({key: labels[key] for key in sorted(keys & labels.keys())}, taints)
 
 
-def describe(labels: t.Mapping[str, str], taints: t.Iterable[Taint]) -> dict[str, t.Any]:
+def normalised(labels: t.Mapping[str, str], taints: t.Iterable[Taint]) -> dict[str, t.Any]:
     """Normalise labels and taints for a diff."""
     return {
         "labels": dict(sorted(labels.items())),
