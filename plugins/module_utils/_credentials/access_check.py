@@ -19,9 +19,9 @@ from ansible_collections.drystone.platform.plugins.module_utils._credentials.git
     secrets_of,
 )
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.known_hosts import renamed
-from ansible_collections.drystone.platform.plugins.module_utils._errors import (
+from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed
+from ansible_collections.drystone.platform.plugins.module_utils._git.errors import (
     AuthenticationFailed,
-    CommandFailed,
     PermissionDenied,
     RemoteUnavailable,
     RepositoryNotFound,

@@ -38,7 +38,8 @@ from ansible_collections.drystone.platform.plugins.module_utils._credentials.git
 )
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.known_hosts import HostKey, host_keys
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.ssh_key import SshKey, new_key, read_key
-from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput, RemoteFailed
+from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput
+from ansible_collections.drystone.platform.plugins.module_utils._git.errors import RemoteFailed
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
 
 

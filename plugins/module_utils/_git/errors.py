@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tells from what git and ssh print, in English, what was the matter with a remote. PRIVATE to the collection."""
+"""The errors of Git servers, most of them told by what git and ssh print in English. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -9,19 +9,73 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.drystone.platform.plugins.module_utils._errors import (
-    AuthenticationFailed,
-    CommandFailed,
-    HostKeyChanged,
-    HostKeyMissing,
-    PermissionDenied,
-    RemoteUnavailable,
-    RepositoryNotFound,
-    TlsNotTrusted,
-)
+from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed
 
 # What git adds to every failure of the transport.
 _CHATTER = ("Please make sure you have the correct access rights", "and the repository exists.")
+
+
+class RemoteFailed(CommandFailed):
+    """A Git server did not give what was asked of it; the classes below say why, and so does the fact reason."""
+
+    reason = "remote_failed"
+
+    def __init__(self, msg: str, **facts: t.Any) -> None:
+        super().__init__(msg, reason=self.reason, **facts)
+
+
+class PermissionDenied(RemoteFailed):
+    """The server does not accept the SSH key: it is wrong, withdrawn or not yet authorised."""
+
+    reason = "permission_denied"
+
+
+class AuthenticationFailed(RemoteFailed):
+    """The server answered 401 or 403 over HTTPS: wrong or expired token or password, or no right to the repository."""
+
+    reason = "authentication_failed"
+
+
+class HostKeyMissing(RemoteFailed):
+    """No known host key is the server's."""
+
+    reason = "host_key_missing"
+
+
+class HostKeyChanged(RemoteFailed):
+    """The server shows another host key than the one that is known."""
+
+    reason = "host_key_changed"
+
+
+class TlsNotTrusted(RemoteFailed):
+    """The server's certificate is not trusted, not valid any more or not for this name."""
+
+    reason = "tls_not_trusted"
+
+
+class RemoteUnavailable(RemoteFailed):
+    """Nothing usable answers where the server should be."""
+
+    reason = "remote_unavailable"
+
+
+class RepositoryNotFound(RemoteFailed):
+    """The server has no such repository, or none that this credential may see."""
+
+    reason = "repository_not_found"
+
+
+class RefNotFound(RemoteFailed):
+    """The repository has no such branch, tag or commit."""
+
+    reason = "ref_not_found"
+
+
+class WriteAllowed(RemoteFailed):
+    """A credential that is to read only may write."""
+
+    reason = "write_allowed"
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ import time
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.drystone.platform.plugins.module_utils._errors import (
-    CommandFailed,
-    InvalidInput,
+from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, InvalidInput
+from ansible_collections.drystone.platform.plugins.module_utils._git.errors import (
     RefNotFound,
     RemoteUnavailable,
+    failure,
+    is_refusal,
 )
-from ansible_collections.drystone.platform.plugins.module_utils._git.errors import failure, is_refusal
 
 _NAME = "Drystone"
 _EMAIL = "drystone@localhost"

@@ -18,6 +18,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._credentials imp
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_sync_info import inspect
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_sync_request import Outcome, Request
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.ssh_key import new_key, public_line
+from ansible_collections.drystone.platform.plugins.module_utils._git import errors as git_errors
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
 
 if t.TYPE_CHECKING:
@@ -131,7 +132,7 @@ def test_check_mode_proves_and_predicts_and_writes_nothing(world: World) -> None
     assert world.data() is None
     done = world.ssh(private_key=key)
     assert predicted.facts() == done.facts()
-    with pytest.raises(errors.PermissionDenied):
+    with pytest.raises(git_errors.PermissionDenied):
         world.ssh(private_key=new_key(), check=True)
 
 
@@ -209,20 +210,20 @@ def test_the_ref_may_be_whatever_git_sync_takes(world: World, ref: str) -> None:
 @pytest.mark.parametrize("way", ["ssh", "https"])
 def test_a_ref_that_is_not_there_is_named_with_those_that_are(world: World, way: str, ref: str, said: str) -> None:
     given = {"private_key": world.authorized_key()} if way == "ssh" else {}
-    with pytest.raises(errors.RefNotFound, match=said):
+    with pytest.raises(git_errors.RefNotFound, match=said):
         getattr(world, way)(ref=ref, **given)
     assert world.data() is None
 
 
 def test_a_name_that_only_ends_like_the_branch_is_not_the_branch(world: World) -> None:
     world.git.add_commit("refs/heads/team/topic")
-    with pytest.raises(errors.RefNotFound):
+    with pytest.raises(git_errors.RefNotFound):
         world.https(ref="topic")
 
 
 def test_an_empty_repository_is_told_from_a_wrong_ref(world: World) -> None:
     world.git.git("--git-dir", str(world.git.repository), "update-ref", "-d", "refs/heads/main")
-    with pytest.raises(errors.RefNotFound, match="no branch at all: push a first commit"):
+    with pytest.raises(git_errors.RefNotFound, match="no branch at all: push a first commit"):
         world.https()
 
 
@@ -231,9 +232,13 @@ def _ssh_with(world: World, **wishes: t.Any) -> Outcome:
 
 
 SSH_FAILURES: dict[str, tuple[type[errors.DrystoneError], str, t.Callable[[World], t.Any]]] = {
-    "wrong key": (errors.PermissionDenied, "does not accept the key SHA256:", lambda w: w.ssh(private_key=new_key())),
+    "wrong key": (
+        git_errors.PermissionDenied,
+        "does not accept the key SHA256:",
+        lambda w: w.ssh(private_key=new_key()),
+    ),
     "host key changed": (
-        errors.HostKeyChanged,
+        git_errors.HostKeyChanged,
         "somebody is in between. Ask its operator for the fingerprint .it shows SHA256:",
         lambda w: _after(w, w.git.known_hosts, w.git.change_host_key),
     ),
@@ -248,22 +253,22 @@ SSH_FAILURES: dict[str, tuple[type[errors.DrystoneError], str, t.Callable[[World
         lambda w: _ssh_with(w, known_hosts=None),
     ),
     "no repository": (
-        errors.RepositoryNotFound,
+        git_errors.RepositoryNotFound,
         "does not appear to be a git repository.* Is the path right",
         lambda w: _ssh_with(w, repository=w.git.ssh_url.replace("site-content", "nothing")),
     ),
     "down": (
-        errors.RemoteUnavailable,
+        git_errors.RemoteUnavailable,
         "Connection refused.* is the Git server running",
         lambda w: _while_down(w, "Connection refused"),
     ),
     "no route": (
-        errors.RemoteUnavailable,
+        git_errors.RemoteUnavailable,
         "Nothing answered there in time",
         lambda w: _while_down(w, "Connection timed out"),
     ),
     "may write": (
-        errors.WriteAllowed,
+        git_errors.WriteAllowed,
         "may not write to ssh://.*: it may, the server was ready to take a push",
         lambda w: w.ssh(private_key=w.authorized_key("read-write"), require_read_only=True),
     ),
@@ -315,22 +320,22 @@ def _stopped(world: World) -> Outcome:
 
 HTTPS_FAILURES: dict[str, tuple[type[errors.DrystoneError], str, t.Callable[[World], t.Any]]] = {
     "wrong token": (
-        errors.AuthenticationFailed,
+        git_errors.AuthenticationFailed,
         "does not accept the password or token of site: it is wrong, withdrawn, expired",
         lambda w: w.https(password="expired-token"),
     ),
-    "unknown user": (errors.AuthenticationFailed, "token of nobody", lambda w: w.https(username="nobody")),
-    "forbidden": (errors.AuthenticationFailed, "without the right to this repository", _answering(403)),
+    "unknown user": (git_errors.AuthenticationFailed, "token of nobody", lambda w: w.https(username="nobody")),
+    "forbidden": (git_errors.AuthenticationFailed, "without the right to this repository", _answering(403)),
     "no repository": (
-        errors.RepositoryNotFound,
+        git_errors.RepositoryNotFound,
         "Is the path right",
         lambda w: w.https(repository=w.git.https_url.replace("site-content", "nothing")),
     ),
-    "server error": (errors.RemoteUnavailable, "no Git server that works", _answering(502)),
-    "down": (errors.RemoteUnavailable, "is the Git server running", _stopped),
-    "authority not known": (errors.TlsNotTrusted, "certificate is not trusted", lambda w: w.https(ca_cert=None)),
+    "server error": (git_errors.RemoteUnavailable, "no Git server that works", _answering(502)),
+    "down": (git_errors.RemoteUnavailable, "is the Git server running", _stopped),
+    "authority not known": (git_errors.TlsNotTrusted, "certificate is not trusted", lambda w: w.https(ca_cert=None)),
     "may write": (
-        errors.WriteAllowed,
+        git_errors.WriteAllowed,
         "it may, the server was ready to take a push",
         lambda w: w.https(username="editor", password="battery-staple", require_read_only=True),
     ),
@@ -350,7 +355,7 @@ def test_each_failure_over_https_has_its_class_and_leaves_the_secret_alone(world
 
 def test_a_certificate_for_another_name_is_not_trusted(world: World) -> None:
     port = world.git.server.server_address[1]
-    with pytest.raises(errors.TlsNotTrusted, match="use a name that the certificate has"):
+    with pytest.raises(git_errors.TlsNotTrusted, match="use a name that the certificate has"):
         world.https(repository=f"https://127.0.0.1:{port}/site-content.git")
 
 
@@ -381,7 +386,7 @@ def test_an_answer_that_is_no_refusal_proves_nothing(world: World) -> None:
     world.git.set(refusal="Internal error, please come back later")
     with pytest.raises(errors.CommandFailed, match=r"may not write to .*Internal error") as caught:
         _ssh_with(world, require_read_only=True)
-    assert not isinstance(caught.value, errors.WriteAllowed)
+    assert not isinstance(caught.value, git_errors.WriteAllowed)
     assert world.data() is None
 
 
@@ -418,19 +423,19 @@ def test_a_credential_that_is_not_authorised_yet_is_waited_for(world: World, way
 
 
 def test_waiting_ends_at_the_timeout_with_the_last_reason(world: World) -> None:
-    with pytest.raises(errors.PermissionDenied):
+    with pytest.raises(git_errors.PermissionDenied):
         world.ssh(private_key=new_key(), timeout=60)
     assert 50 <= world.now <= 60
 
 
 def test_what_waiting_cannot_mend_is_not_waited_for(world: World) -> None:
-    with pytest.raises(errors.RefNotFound):
+    with pytest.raises(git_errors.RefNotFound):
         _ssh_with(world, ref="nope", timeout=600)
     assert world.now == 0
 
 
 def test_nothing_is_waited_for_by_default(world: World) -> None:
-    with pytest.raises(errors.PermissionDenied):
+    with pytest.raises(git_errors.PermissionDenied):
         world.ssh(private_key=new_key())
     assert world.now == 0
 
@@ -462,7 +467,7 @@ def test_a_pinned_host_key_is_kept_and_a_changed_one_never_accepted_by_itself(wo
     world.ssh(private_key=key, known_hosts=None, accept_host_key=True)
     assert world.ssh(private_key=key, known_hosts=None).action == "unchanged"
     world.git.change_host_key()
-    with pytest.raises(errors.HostKeyChanged):
+    with pytest.raises(git_errors.HostKeyChanged):
         world.ssh(private_key=key, known_hosts=None, accept_host_key=True)
     outcome = world.ssh(private_key=key)
     assert (outcome.action, outcome.rotated) == ("configured", False)
@@ -470,7 +475,7 @@ def test_a_pinned_host_key_is_kept_and_a_changed_one_never_accepted_by_itself(wo
 
 def test_a_server_that_shows_no_host_key_is_down(world: World) -> None:
     world.git.set(down="Connection refused")
-    with pytest.raises(errors.RemoteUnavailable, match=r"Obtaining the host keys of ssh://.*ssh-keyscan got none"):
+    with pytest.raises(git_errors.RemoteUnavailable, match=r"Obtaining the host keys of ssh://.*ssh-keyscan got none"):
         _ssh_with(world, known_hosts=None, accept_host_key=True)
 
 
@@ -508,14 +513,14 @@ def test_a_staged_secret_is_labelled_as_ours_and_holds_no_more_than_the_key(worl
 
 def test_present_without_any_key_stages_one_and_says_whom_to_tell(world: World) -> None:
     with pytest.raises(
-        errors.PermissionDenied, match=r"Authorise this key to read the repository.*ssh-ed25519"
+        git_errors.PermissionDenied, match=r"Authorise this key to read the repository.*ssh-ed25519"
     ) as caught:
         world.ssh(generate=True)
     facts = caught.value.facts
     assert (facts["changed"], facts["staged"]) == (True, True)
     assert facts["public_key"].split()[:2] == world.public(f"{NAME}-staged").split()
     assert world.data() is None
-    with pytest.raises(errors.PermissionDenied) as again:
+    with pytest.raises(git_errors.PermissionDenied) as again:
         world.ssh(generate=True)
     assert (again.value.facts["changed"], again.value.facts["public_key"]) == (False, facts["public_key"])
     world.git.authorize(facts["public_key"])
@@ -529,11 +534,11 @@ def test_present_waits_for_the_key_it_has_just_made(world: World) -> None:
 
 
 def test_the_host_key_obtained_for_a_staged_key_stays_pinned(world: World) -> None:
-    with pytest.raises(errors.PermissionDenied):
+    with pytest.raises(git_errors.PermissionDenied):
         world.ssh(generate=True, known_hosts=None, accept_host_key=True)
     world.git.authorize(world.public(f"{NAME}-staged"))
     world.git.change_host_key()
-    with pytest.raises(errors.HostKeyChanged):
+    with pytest.raises(git_errors.HostKeyChanged):
         world.ssh(generate=True, known_hosts=None, accept_host_key=True)
 
 
@@ -565,7 +570,7 @@ def test_rotation_has_a_working_credential_at_every_write(world: World) -> None:
     new = staged.facts()["public_key"]
     assert world.public() == old
     assert new.split()[:2] != old.split()
-    with pytest.raises(errors.PermissionDenied):
+    with pytest.raises(git_errors.PermissionDenied):
         world.ssh(generate=True)
     assert world.public() == old
     world.git.authorize(new)
@@ -607,7 +612,7 @@ def test_a_run_that_ended_between_its_two_writes_is_ended_by_the_next(world: Wor
 
 def test_a_revoked_key_is_told_and_can_be_replaced(world: World) -> None:
     world.git.withdraw(_with_generated_key(world))
-    with pytest.raises(errors.PermissionDenied, match="withdrawn"):
+    with pytest.raises(git_errors.PermissionDenied, match="withdrawn"):
         world.ssh(generate=True)
     world.git.authorize(world.ensure(state="staged", generate=True, rotate=True).facts()["public_key"])
     assert world.ssh(generate=True).rotated
@@ -730,7 +735,7 @@ def test_nothing_secret_is_in_arguments_or_the_environment(world: World, monkeyp
 
 def test_nothing_is_left_of_the_private_directory(world: World) -> None:
     _ssh_with(world)
-    with pytest.raises(errors.PermissionDenied):
+    with pytest.raises(git_errors.PermissionDenied):
         world.ssh(private_key=new_key())
     words = [call["argv"] for call in world.git.ssh_calls()]
     for argv in words:
@@ -745,7 +750,7 @@ def _exists(path: str) -> bool:
 
 def test_a_server_that_repeats_what_it_was_sent_tells_nobody(world: World) -> None:
     world.git.status, world.git.body = 403, "You sent AUTHORIZATION"
-    with pytest.raises(errors.AuthenticationFailed) as caught:
+    with pytest.raises(git_errors.AuthenticationFailed) as caught:
         world.https()
     told = f"{caught.value!r} {caught.value} {caught.value.facts}"
     assert "correct-horse" not in told

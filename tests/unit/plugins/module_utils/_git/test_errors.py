@@ -12,7 +12,8 @@ import typing as t
 
 import pytest
 
-from ansible_collections.drystone.platform.plugins.module_utils import _errors as errors
+from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, DrystoneError
+from ansible_collections.drystone.platform.plugins.module_utils._git import errors
 from ansible_collections.drystone.platform.plugins.module_utils._git.errors import failure, is_refusal
 from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Git, Remote
 
@@ -23,7 +24,7 @@ USED = Remote("https://h/x.git", private_key="/k", known_hosts="/known_hosts", u
 HTTPS = "fatal: unable to access 'https://git.example.org/x.git/': "
 END = "\nfatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\n"
 
-SAID: list[tuple[type[errors.DrystoneError], str]] = [
+SAID: list[tuple[type[DrystoneError], str]] = [
     (errors.PermissionDenied, "git@github.com: Permission denied (publickey)."),
     (errors.PermissionDenied, "git@h: Permission denied (publickey,password,keyboard-interactive)."),
     (errors.PermissionDenied, "Received disconnect from 192.0.2.1 port 22:2: Too many authentication failures"),
@@ -47,7 +48,10 @@ SAID: list[tuple[type[errors.DrystoneError], str]] = [
     (errors.RemoteUnavailable, HTTPS + "The requested URL returned error: 429"),
     (errors.RemoteUnavailable, HTTPS + "Empty reply from server"),
     (errors.RemoteUnavailable, HTTPS + "Recv failure: Connection reset by peer"),
-    (errors.RemoteUnavailable, HTTPS + "gnutls_handshake() failed: The TLS connection was non-properly terminated."),
+    (
+        errors.RemoteUnavailable,
+        HTTPS + "gnutls_handshake() failed: The TLS connection was non-properly terminated.",
+    ),
     (errors.TlsNotTrusted, HTTPS + "SSL certificate problem: unable to get local issuer certificate"),
     (errors.TlsNotTrusted, HTTPS + "SSL certificate problem: certificate has expired"),
     (errors.TlsNotTrusted, HTTPS + "SSL: no alternative certificate subject name matches target host name 'h'"),
@@ -58,11 +62,17 @@ SAID: list[tuple[type[errors.DrystoneError], str]] = [
         errors.AuthenticationFailed,
         "remote: Invalid username or password.\nfatal: Authentication failed for 'https://h/'",
     ),
-    (errors.AuthenticationFailed, "remote: HTTP Basic: Access denied\nfatal: Authentication failed for 'https://h/'"),
+    (
+        errors.AuthenticationFailed,
+        "remote: HTTP Basic: Access denied\nfatal: Authentication failed for 'https://h/'",
+    ),
     (errors.AuthenticationFailed, HTTPS + "The requested URL returned error: 403"),
     (errors.AuthenticationFailed, "fatal: could not read Username for 'https://h': terminal prompts disabled"),
     (errors.RepositoryNotFound, "ERROR: Repository not found."),
-    (errors.RepositoryNotFound, "remote: Repository not found.\nfatal: repository 'https://github.com/a/b/' not found"),
+    (
+        errors.RepositoryNotFound,
+        "remote: Repository not found.\nfatal: repository 'https://github.com/a/b/' not found",
+    ),
     (errors.RepositoryNotFound, "fatal: '/srv/git/x.git' does not appear to be a git repository"),
     (
         errors.RepositoryNotFound,
@@ -71,12 +81,12 @@ SAID: list[tuple[type[errors.DrystoneError], str]] = [
     (errors.RepositoryNotFound, "This key may only read the repository /srv/git/site-content.git."),
     # What is quoted is a name, not a message.
     (errors.RepositoryNotFound, "fatal: 'Connection refused.git' does not appear to be a git repository"),
-    (errors.CommandFailed, "fatal: something new about 'Permission denied (publickey)'"),
+    (CommandFailed, "fatal: something new about 'Permission denied (publickey)'"),
 ]
 
 
 @pytest.mark.parametrize(("kind", "said"), SAID)
-def test_what_was_said_has_one_class(kind: type[errors.DrystoneError], said: str) -> None:
+def test_what_was_said_has_one_class(kind: type[DrystoneError], said: str) -> None:
     error = failure("Reading main of x", "ls-remote", 128, said + END, USED)
     assert error.__class__ is kind
     assert error.msg.startswith("Reading main of x: git ls-remote ended with status 128: ")
