@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.ssh_key import key_fingerprint, public_line
 from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput, NotReady, Refused
+from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object
 
 if t.TYPE_CHECKING:
     from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
 
-Object = dict[str, t.Any]
 
 NAMESPACE = "git"
 SERVER = "app.kubernetes.io/name=git-server"

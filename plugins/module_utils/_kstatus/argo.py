@@ -9,8 +9,7 @@ import typing as t
 from collections.abc import Mapping
 
 from ansible_collections.drystone.platform.plugins.module_utils._kstatus.common import Status, not_ready, ready
-
-Object = Mapping[str, t.Any]
+from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object
 
 _SOURCE_FIELDS = ("repoURL", "path", "chart", "targetRevision")
 

@@ -9,6 +9,8 @@ import typing as t
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object
+
 
 @dataclass(frozen=True)
 class Status:
@@ -29,7 +31,7 @@ def not_ready(reason: str, terminal: bool = False) -> Status:
     return Status(False, reason, terminal)
 
 
-def conditions_of(obj: Mapping[str, t.Any]) -> dict[str, Mapping[str, t.Any]]:
+def conditions_of(obj: Object) -> dict[str, Mapping[str, t.Any]]:
     """The conditions of a status by their type."""
     return {c["type"]: c for c in (obj.get("status") or {}).get("conditions") or [] if c.get("type")}
 
@@ -41,7 +43,7 @@ def describe_condition(condition: Mapping[str, t.Any]) -> str:
     return f"{text} ({detail})" if detail else text
 
 
-def require_conditions(obj: Mapping[str, t.Any], *types: str) -> Status:
+def require_conditions(obj: Object, *types: str) -> Status:
     """Ready when every named condition is True; otherwise the first that is not, in the order given."""
     conditions = conditions_of(obj)
     for kind in types:

@@ -15,8 +15,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kstatus.common 
     not_ready,
     ready,
 )
-
-Object = Mapping[str, t.Any]
+from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object
 
 # What a container that simply has not been started yet waits for; never the cause of anything.
 _STARTING = frozenset({"PodInitializing", "ContainerCreating"})

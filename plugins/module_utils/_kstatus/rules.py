@@ -9,8 +9,7 @@ of the spec says nothing. And a kind without a rule of its own is judged by its 
 
 from __future__ import annotations
 
-import typing as t
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from ansible_collections.drystone.platform.plugins.module_utils._kstatus.argo import application_status, rollout_status
 from ansible_collections.drystone.platform.plugins.module_utils._kstatus.common import (
@@ -29,8 +28,8 @@ from ansible_collections.drystone.platform.plugins.module_utils._kstatus.workloa
     replica_set_status,
     stateful_set_status,
 )
+from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object
 
-Object = Mapping[str, t.Any]
 Rule = Callable[[Object], Status]
 
 # As long as a node carries one of these, nothing is scheduled to it, whatever its conditions say.

@@ -18,8 +18,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kstatus.common 
     not_ready,
     ready,
 )
-
-Object = Mapping[str, t.Any]
+from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object
 
 
 def deployment_status(obj: Object) -> Status:

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import ApiError, ApiUnavailable, NotReady
+from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object
 
 try:
     from cryptography import x509
@@ -37,8 +38,6 @@ _USAGES_ALLOWED = _USAGES | {"key encipherment"}
 _DNS_TYPES = frozenset({"Hostname", "InternalDNS", "ExternalDNS"})
 _IP_TYPES = frozenset({"InternalIP", "ExternalIP"})
 _PAUSE = 1.0
-
-Object = dict[str, t.Any]
 
 
 @dataclass

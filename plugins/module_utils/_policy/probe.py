@@ -11,6 +11,7 @@ import typing as t
 from dataclasses import asdict, dataclass
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import ApiError, DrystoneError, NotReady
+from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object
 from ansible_collections.drystone.platform.plugins.module_utils._policy.probe_pod import (
     SELECTOR,
     answers,
@@ -23,7 +24,6 @@ from ansible_collections.drystone.platform.plugins.module_utils._policy.probe_po
 if t.TYPE_CHECKING:
     from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
 
-Object = dict[str, t.Any]
 
 NOT_TRIED = "not tried"
 REACHED = "reached"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import math
-import typing as t
+
+from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object
 
 LABELS = {"app.kubernetes.io/name": "policy-probe", "app.kubernetes.io/managed-by": "drystone"}
 SELECTOR = ",".join(f"{key}={value}" for key, value in LABELS.items())
@@ -16,7 +17,6 @@ _SPARE = 60
 # What the kubelet gives a deleted pod beyond the settling time to begin and to end.
 _GRACE = 30
 
-Object = dict[str, t.Any]
 
 # As the container's first process Python has to ask for SIGTERM, which otherwise does nothing.
 WAIT = """

@@ -14,10 +14,10 @@ from ansible_collections.drystone.platform.plugins.module_utils._kstatus.argo im
 from ansible_collections.drystone.platform.plugins.module_utils._kstatus.common import Status, not_ready
 from ansible_collections.drystone.platform.plugins.module_utils._kstatus.rules import premature, status_of
 from ansible_collections.drystone.platform.plugins.module_utils._kube.labels import Selector, parse_selector
+from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object
 from ansible_collections.drystone.platform.plugins.module_utils._ready.expression import Expression
 from ansible_collections.drystone.platform.plugins.module_utils._ready.http_check import HttpCheck
 
-Object = Mapping[str, t.Any]
 Options = Mapping[str, t.Any]
 
 WORKLOAD_KINDS = {

@@ -9,15 +9,13 @@ Read once, when there is something to explain: nothing here decides whether a th
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Mapping
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import ApiError, ApiUnavailable, UnknownKind
 from ansible_collections.drystone.platform.plugins.module_utils._kstatus.pod import pod_status
 from ansible_collections.drystone.platform.plugins.module_utils._kstatus.rules import group_kind
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
 from ansible_collections.drystone.platform.plugins.module_utils._kube.labels import selector_of
-
-Object = Mapping[str, t.Any]
+from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object
 
 _RUN_PODS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "Rollout"})
 

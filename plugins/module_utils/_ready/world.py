@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import queue
 import threading
-import typing as t
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import ApiError, ApiUnavailable, UnknownKind
 from ansible_collections.drystone.platform.plugins.module_utils._kstatus.common import Status, not_ready
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
+from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object
 from ansible_collections.drystone.platform.plugins.module_utils._kube.watch import Event
 from ansible_collections.drystone.platform.plugins.module_utils._ready.conditions import Condition, Want
 from ansible_collections.drystone.platform.plugins.module_utils._ready.http_check import HttpCheck
 
-Object = Mapping[str, t.Any]
 Update = Callable[[], None]
 
 
