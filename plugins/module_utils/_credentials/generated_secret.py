@@ -23,9 +23,9 @@ from ansible_collections.drystone.platform.plugins.module_utils._credentials.gen
 )
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.ssh_key import new_key, public_line
 from ansible_collections.drystone.platform.plugins.module_utils._errors import ApiError, InvalidInput, Refused
+from ansible_collections.drystone.platform.plugins.module_utils._kube.labels import MANAGED_BY
 from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object
 
-MANAGED_BY = ("app.kubernetes.io/managed-by", "drystone")
 _ALPHABET = string.ascii_letters + string.digits
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.ssh_key import key_fingerprint, public_line
 from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput, NotReady, Refused
+from ansible_collections.drystone.platform.plugins.module_utils._kube.labels import MANAGED_BY
 from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object
 
 if t.TYPE_CHECKING:
@@ -26,7 +27,6 @@ if t.TYPE_CHECKING:
 NAMESPACE = "git"
 SERVER = "app.kubernetes.io/name=git-server"
 REFRESHED = "drystone.dev/refreshed"
-_MANAGED_BY = ("app.kubernetes.io/managed-by", "drystone")
 _LABELS = {"app.kubernetes.io/name": "git-server", "app.kubernetes.io/part-of": "drystone"}
 # Access over SSH and HTTPS: the object, its key, and the container of the server that reads it and logs its use.
 _FILES = {
@@ -168,7 +168,7 @@ class Readers:
             obj = self._api.get(self._api.resource_for("v1", kind), name, NAMESPACE)
             if obj is None:
                 continue
-            label, value = _MANAGED_BY
+            label, value = MANAGED_BY
             if (obj["metadata"].get("labels") or {}).get(label) != value:
                 raise Refused(
                     f"{kind} {NAMESPACE}/{name} was not made by Drystone (it lacks the label {label}={value}), so it "
@@ -187,7 +187,7 @@ class Readers:
             if text == self._texts.get(auth, ""):
                 continue
             self._texts[auth] = text
-            metadata = {"name": name, "namespace": NAMESPACE, "labels": {**_LABELS, _MANAGED_BY[0]: _MANAGED_BY[1]}}
+            metadata = {"name": name, "namespace": NAMESPACE, "labels": {**_LABELS, MANAGED_BY[0]: MANAGED_BY[1]}}
             data = {key: base64.b64encode(text.encode()).decode() if kind == "Secret" else text}
             obj = {"apiVersion": "v1", "kind": kind, "metadata": metadata, "data": data}
             self._api.apply(self._api.resource_for("v1", kind), obj)

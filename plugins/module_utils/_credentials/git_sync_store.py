@@ -11,7 +11,6 @@ import copy
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.drystone.platform.plugins.module_utils._credentials.generated_secret import MANAGED_BY
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_credential import (
     SHAPE,
     Credential,
@@ -33,6 +32,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._errors import (
 )
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
 from ansible_collections.drystone.platform.plugins.module_utils._kube.diff import fingerprint
+from ansible_collections.drystone.platform.plugins.module_utils._kube.labels import MANAGED_BY
 from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object, Resource
 
 LABEL = "drystone.dev/git-credentials"

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Label selectors, evaluated here, so that one watch serves every selector. PRIVATE to the collection."""
+"""The label of what Drystone made, and label selectors, evaluated here so that one watch serves all. PRIVATE."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput
 
+# Marks what Drystone made, and so may change or delete.
+MANAGED_BY = ("app.kubernetes.io/managed-by", "drystone")
 _KEY = r"[A-Za-z0-9][-A-Za-z0-9_./]*"
 _SET = re.compile(rf"^({_KEY})\s+(in|notin)\s*\(([^()]*)\)$")
 _EQUAL = re.compile(rf"^({_KEY})\s*(==|=|!=)\s*([-A-Za-z0-9_.]*)$")

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import math
 
+from ansible_collections.drystone.platform.plugins.module_utils._kube.labels import MANAGED_BY
 from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object
 
-LABELS = {"app.kubernetes.io/name": "policy-probe", "app.kubernetes.io/managed-by": "drystone"}
+LABELS = {"app.kubernetes.io/name": "policy-probe", MANAGED_BY[0]: MANAGED_BY[1]}
 SELECTOR = ",".join(f"{key}={value}" for key, value in LABELS.items())
 # The kubelet ends what a killed run left behind; the next run removes it.
 _SPARE = 60
