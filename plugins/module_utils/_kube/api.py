@@ -159,14 +159,15 @@ class KubeApi:
         timeout: float = 60,
     ) -> t.Iterator[Event]:
         """Follow the objects of a kind until the timeout; see watch.watch."""
+        selectors = {"label_selector": label_selector, "field_selector": field_selector}
         return watch(
-            self,
+            self.transport,
+            lambda: self.list(resource, namespace, **selectors),
             resource,
             namespace,
-            label_selector=label_selector,
-            field_selector=field_selector,
             resource_version=resource_version,
             timeout=timeout,
+            **selectors,
         )
 
     # Writes

@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import ApiError
-from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object, Resource
-
-if t.TYPE_CHECKING:
-    from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
+from ansible_collections.drystone.platform.plugins.module_utils._kube.http import Transport
+from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object, ObjectList, Resource
 
 # How long one connection may be silent beyond what the server was asked to keep it open.
 _GRACE = 5.0
@@ -43,7 +41,8 @@ class _Expired(Exception):
 
 
 def watch(
-    api: KubeApi,
+    transport: Transport,
+    read_all: t.Callable[[], ObjectList],
     resource: Resource,
     namespace: str | None = None,
     *,
@@ -55,15 +54,16 @@ def watch(
     """Yield the state of a kind and then each change, until the timeout ends the iteration.
 
     Without a resource_version the first event is SYNC with everything there is. Another SYNC comes whenever the server
-    cannot tell what changed in the meantime. A closed connection is opened again where it broke off.
+    cannot tell what changed in the meantime. A closed connection is opened again where it broke off. read_all lists
+    what is watched.
     """
     selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
-    clock = api.transport.clock
+    clock = transport.clock
     deadline = clock() + timeout
     version = resource_version
     while (left := deadline - clock()) > 0:
         if version is None:
-            found = api.list(resource, namespace, label_selector=label_selector, field_selector=field_selector)
+            found = read_all()
             version = found.resource_version
             yield Event("SYNC", tuple(found.items))
             continue
@@ -77,7 +77,7 @@ def watch(
         }
         silent = True
         try:
-            for kind, obj in _changes(api, f"{resource.path(namespace)}?{urlencode(query)}", seconds):
+            for kind, obj in _changes(transport, f"{resource.path(namespace)}?{urlencode(query)}", seconds):
                 silent = False
                 version = (obj.get("metadata") or {}).get("resourceVersion") or version
                 if kind != "BOOKMARK":
@@ -90,11 +90,11 @@ def watch(
             silent = True  # The connection broke, or what came over it did.
         if silent:
             # Going on at once would spin while the server is away.
-            api.transport.sleep(min(_PAUSE_AFTER_BREAK, max(0.0, deadline - clock())))
+            transport.sleep(min(_PAUSE_AFTER_BREAK, max(0.0, deadline - clock())))
 
 
-def _changes(api: KubeApi, path: str, seconds: float) -> t.Iterator[tuple[str, Object]]:
-    connection, answer = api.transport.stream(path, timeout=seconds + _GRACE)
+def _changes(transport: Transport, path: str, seconds: float) -> t.Iterator[tuple[str, Object]]:
+    connection, answer = transport.stream(path, timeout=seconds + _GRACE)
     try:
         if answer.status == 410:
             raise _Expired

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,14 @@ def test_module_utils_import_from_lower_layers_alone(util: str) -> None:
         or (package_of(imported) != package and depth[package_of(imported)] >= depth[package])
     ]
     assert wrong == []
+
+
+def test_no_two_files_depend_on_each_other() -> None:
+    graph = {name: imports_of(path) - {name} for name, path in FILES.items()}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
