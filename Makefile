@@ -1,4 +1,4 @@
-# Drystone's commands; `make` lists them. The Python tooling lives in .venv and is set up by whatever target needs it first.
+# Drystone's commands; `make` lists them. The first target that needs the Python tooling installs it into .venv.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -17,36 +17,36 @@ RUN_READY := .venv/.ready-run
 DEV_READY := .venv/.ready-dev
 PLAYBOOK = ansible-playbook --inventory $(INVENTORY)
 GATE := scripts/gate.sh
-# What ansible-test judges: the Ansible content. The rest follows the rules of its own kind (see the other gates).
+# ansible-test checks only the Ansible content; the other gates check the rest.
 SANITY := changelogs/ galaxy.yml meta/ playbooks/ plugins/ roles/
 SCRIPTS := $(wildcard scripts/*.sh benchmarks/*/*.sh bundle/images/*/*.sh) .ci/run
 
 export PATH := $(VENV)/bin:$(PATH)
 export PYTHON
 export PYTHONDONTWRITEBYTECODE := 1
-# Progress reaches a log as it reaches a terminal: at once.
+# Write progress to logs without buffering.
 export PYTHONUNBUFFERED := 1
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
-# Two clones with one folder name must not share Molecule's state.
+# Keep Molecule's state in the checkout: clones whose folders have the same name must not share it.
 export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.cache/molecule
 export MOLECULE_GLOB := molecule/*/molecule.yml
 
-##@ The platform (INVENTORY=inventories/dev)
+##@ Platform (INVENTORY=inventories/dev)
 
 .PHONY: up
-up: $(RUN_READY)  ## take this host to the whole platform
+up: $(RUN_READY)  ## install or update the whole platform on this host
 	$(PLAYBOOK) site.yml $(ARGS)
 
 .PHONY: down
-down: $(RUN_READY)  ## remove what up made; ENGINE=1 also the engine and sysctls it installed
+down: $(RUN_READY)  ## remove the cluster; ENGINE=1 also removes the engine and kernel settings that Drystone installed
 	$(PLAYBOOK) playbooks/destroy_cluster.yml --extra-vars '{"container_engine_remove": $(if $(filter 1,$(ENGINE)),true,false)}' $(ARGS)
 
 .PHONY: env
-env: $(RUN_READY)  ## print KUBECONFIG and PATH of the cluster: eval "$$(make -s env)"
+env: $(RUN_READY)  ## print shell settings for the cluster; use them with: eval "$$(make -s env)"
 	@scripts/env.sh $(INVENTORY)
 
 .PHONY: validate
-validate: $(RUN_READY)  ## check every manifest and environment under deploy/
+validate: $(RUN_READY)  ## check all manifests and environments in deploy/
 	python deploy/validate.py $(ARGS)
 
 ##@ Tests
@@ -54,35 +54,35 @@ validate: $(RUN_READY)  ## check every manifest and environment under deploy/
 GATES := unit sanity ansible-lint package docs yamllint mypy changelog ruff format shellcheck
 
 .PHONY: check
-check: $(DEV_READY)  ## every check that needs no cluster
+check: $(DEV_READY)  ## run all checks that need no cluster
 	@$(MAKE) --keep-going --output-sync --jobs=$(JOBS) $(addprefix gate-,$(GATES))
 
 .PHONY: test
-test: check  ## check, then the main job and every role on a cluster of their own, removed at the end
-	@rm -rf $(MOLECULE_EPHEMERAL_DIRECTORY)  # a killed run must not make this one believe that there is a cluster
+test: check  ## run check, then test the platform and every role on a cluster that is removed at the end
+	@rm -rf $(MOLECULE_EPHEMERAL_DIRECTORY)  # the state of a killed run would claim that its cluster still exists
 	molecule test --all
 	python -m pytest --quiet tests/integration
 	python deploy/validate.py
 
 .PHONY: soak
-soak: $(DEV_READY)  ## the long form of the tests of Git content, on the test cluster, which stays
+soak: $(DEV_READY)  ## run the long tests of content from Git on the test cluster; the cluster stays
 	molecule converge --scenario-name site
 	DRYSTONE_SOAK=1 molecule verify --scenario-name site
 
 .PHONY: lint
-lint: $(DEV_READY)  ## the linters alone
+lint: $(DEV_READY)  ## run only the linters
 	@$(MAKE) --keep-going --output-sync --jobs=$(JOBS) $(addprefix gate-,yamllint ruff format mypy ansible-lint shellcheck)
 
 .PHONY: unit
-unit: $(DEV_READY)  ## unit and contract tests with coverage; ARGS="-k name"
+unit: $(DEV_READY)  ## run unit and contract tests with coverage; ARGS="-k name"
 	python -m pytest --cov $(ARGS)
 
 .PHONY: sanity
-sanity: $(DEV_READY)  ## ansible-test sanity; ARGS="--test validate-modules"
+sanity: $(DEV_READY)  ## run ansible-test sanity; ARGS="--test validate-modules"
 	scripts/sanity.sh sanity $(ARGS) $(SANITY)
 
 .PHONY: molecule
-molecule: $(DEV_READY)  ## one role on the test cluster, which stays: SCENARIO=argocd
+molecule: $(DEV_READY)  ## test one role (SCENARIO=argocd) on the test cluster; the cluster stays
 	molecule converge --scenario-name $(or $(SCENARIO),$(error name a scenario: make molecule SCENARIO=$(notdir $(firstword $(wildcard roles/*)))))
 	molecule verify --scenario-name $(SCENARIO)
 
@@ -91,14 +91,14 @@ molecule-down: $(DEV_READY)  ## remove the test cluster
 	molecule destroy --scenario-name default
 
 .PHONY: clean
-clean:  ## remove what checks and tests left in the checkout
+clean:  ## remove files that checks and tests created in the checkout
 	rm -rf .cache .venv .pytest_cache .ruff_cache .coverage .ansible
 
 .PHONY: help
-help:  ## this list
-	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+help:  ## show this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { gsub(/\$$\$$/, "$$", $$2); printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
-# The gates of `check`, the slowest first: make starts them in this order.
+# The gates of `check`. make starts them in this order, so the slowest come first.
 .PHONY: $(addprefix gate-,$(GATES))
 gate-sanity:
 	@$(GATE) sanity scripts/sanity.sh sanity $(SANITY)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Print the shell lines that point kubectl and the tools at an inventory's cluster, and nothing else.
+# Print only the shell settings with which kubectl and the other tools use an inventory's cluster.
 # usage: env.sh INVENTORY
 set -euo pipefail
 

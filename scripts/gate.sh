@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run one gate quietly: a line when it passes, its whole output when it does not.
+# Run one gate. Print one line if it passes, and its whole output if it fails.
 # usage: gate.sh NAME COMMAND...
 set -uo pipefail
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Check the types of the collection's plugins and of what Python there is outside it.
+# Check the types of the collection's plugins and of the project's other Python code.
 set -euo pipefail
 
 status=0

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Build the collection, install it outside the checkout, and check every playbook there by its full name.
+# Build the collection, install it outside the checkout, and check the syntax of every installed playbook by its full name.
 set -euo pipefail
 
 root=$PWD/.cache/package

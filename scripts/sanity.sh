@@ -8,8 +8,8 @@ home=$root/.cache/ansible-test-home
 python=$(python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 tree=$(scripts/stage.sh "$root/.cache/$1")
 
-# ansible-test hides PIP_* from pip and fetches pip itself from its makers' download site. A home of its own gives it the
-# settings in force here, and a bootstrap script that takes pip from Python instead, so a package registry is enough.
+# ansible-test hides PIP_* variables from pip and downloads pip from pip's own site. A separate home directory contains pip's
+# current settings and a bootstrap script that takes pip from Python's ensurepip, so a package registry is sufficient.
 mkdir -p "$home/.ansible/test/cache" "$home/.config/pip"
 python - >"$home/.config/pip/pip.conf" <<'PYTHON'
 import ast
@@ -18,7 +18,7 @@ import sys
 
 found = subprocess.run([sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True).stdout
 settings = {}
-for section in ("global.", ":env:."):  # the environment wins, as it does in pip
+for section in ("global.", ":env:."):  # variables override the configuration file, as in pip
     for line in found.splitlines():
         if line.startswith(section):
             key, _, value = line.removeprefix(section).partition("=")

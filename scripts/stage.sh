@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Copy what Git knows of the project, new files included, to where ansible-test and ansible-galaxy want a collection.
-# usage: stage.sh DIRECTORY    makes DIRECTORY/ansible_collections/<namespace>/<name>
+# Copy the project's files, including new ones that Git does not ignore, to the path that ansible-test and ansible-galaxy expect.
+# usage: stage.sh DIRECTORY    creates DIRECTORY/ansible_collections/<namespace>/<name>
 #
-# collections/ stays behind: its links serve a checkout, and ansible-test rejects links to directories.
+# Leave out collections/: only a checkout needs its links, and ansible-test rejects links to directories.
 set -euo pipefail
 
 tree=$1/ansible_collections/$(awk '$1 == "namespace:" { n = $2 } $1 == "name:" { print n "/" $2 }' galaxy.yml)

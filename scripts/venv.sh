@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Make a virtual environment hold what a requirements file lists, and write a stamp when it does.
+# Install a requirements file into a virtual environment, then write a stamp.
 # usage: venv.sh VENV REQUIREMENTS STAMP
 #
-# The stamp comes last and a marker stands while pip writes, so an environment that a kill left half made is made anew.
+# The stamp is written last, and a marker exists while pip installs. An environment that a killed run left incomplete is recreated.
 set -euo pipefail
 
 venv=$1 requirements=$2 stamp=$3
@@ -16,8 +16,8 @@ as_root() {
 }
 
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-    say "Cannot set up $venv: $python is $("$python" --version 2>&1 || true); Python 3.11 or newer is needed." \
-        "Install it, or name one: make PYTHON=/path/to/python3"
+    say "Cannot set up $venv: $python is $("$python" --version 2>&1 || true), but Drystone needs Python 3.11 or newer." \
+        "Install it, or set its path: make PYTHON=/path/to/python3"
     exit 1
 fi
 
@@ -25,14 +25,14 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     say "$python has no venv module; installing Debian's package python3-venv"
     if ! { command -v apt-get >/dev/null && { as_root apt-get install -qq -y --no-install-recommends python3-venv ||
         { as_root apt-get update -qq && as_root apt-get install -qq -y --no-install-recommends python3-venv; }; }; } >&2; then
-        say "Cannot set up $venv: $python has no venv module and it could not be installed." \
-            "Install it as root (Debian, Ubuntu: apt-get install python3-venv) and run make again."
+        say "Cannot set up $venv: $python has no venv module, and its installation failed." \
+            "Install it as root (Debian, Ubuntu: apt-get install python3-venv), then run make again."
         exit 1
     fi
 fi
 
 if [ -e "$marker" ] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
-    say "making $venv"
+    say "creating $venv"
     "$python" -m venv --clear "$venv"
 fi
 
