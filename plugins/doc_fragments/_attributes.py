@@ -6,18 +6,18 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Attributes every module states; a module overrides C(support) and C(details) where its own differ."""
+    """Attributes of every module; a module overrides C(support) and C(details) if its own differ."""
 
     DOCUMENTATION = r"""
 options: {}
 attributes:
   check_mode:
-    description: Predicts in C(check_mode) what a run would change, and changes nothing.
+    description: Predicts in C(check_mode) the changes of a run, and changes nothing.
     support: full
   diff_mode:
-    description: Returns what has changed, or would change in C(check_mode), when in diff mode.
+    description: Returns the changes, or in C(check_mode) the predicted changes, when in diff mode.
     support: full
   idempotent:
-    description: A second run with the same arguments changes nothing and says so.
+    description: A second run with the same arguments changes nothing and reports no change.
     support: full
 """

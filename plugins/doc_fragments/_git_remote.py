@@ -6,7 +6,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """How to reach a Git repository; the options of module_utils/_argspec.py git_argspec()."""
+    """Options for access to a Git repository: git_argspec() in module_utils/_argspec.py."""
 
     DOCUMENTATION = r"""
 options:
@@ -20,17 +20,17 @@ options:
     default: main
   private_key:
     description:
-      - File with the SSH private key. No other key, agent, credential helper or Git configuration is used.
+      - File with the SSH private key. The module uses no other key, agent, credential helper or Git configuration.
     type: path
   known_hosts:
-    description: File with the host keys that are accepted. Without it no SSH server is.
+    description: File with the accepted host keys. Without it the module accepts no SSH server.
     type: path
   timeout:
-    description: How many seconds each git command may take.
+    description: Maximum duration of each git command in seconds.
     type: int
     default: 60
   connect_timeout:
-    description: For how many seconds a server that does not answer yet is tried again.
+    description: Seconds to retry while the server does not answer.
     type: int
     default: 30
 requirements:

@@ -6,21 +6,21 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """How to reach a cluster; the options of module_utils/_argspec.py kube_argspec()."""
+    """Options for access to a cluster: kube_argspec() in module_utils/_argspec.py."""
 
     DOCUMENTATION = r"""
 options:
   kubeconfig:
     description:
-      - Path of the kubeconfig file. Only this file is read; the environment variables E(KUBECONFIG) and
-        C(K8S_AUTH_*) are ignored, so that no other cluster can be meant by accident.
-      - Client certificates, tokens, basic authentication and CA data are used as they are in the file.
-        Credential plugins (C(exec), C(auth-provider)), impersonation, C(proxy-url) and C(tls-server-name) are refused.
+      - Path of the kubeconfig file. The module ignores the environment variables E(KUBECONFIG) and C(K8S_AUTH_*), so
+        that it cannot use another cluster by accident.
+      - The module supports client certificates, tokens, basic authentication and CA data. It refuses credential plugins
+        (C(exec), C(auth-provider)), impersonation, C(proxy-url) and C(tls-server-name).
     type: path
     required: true
   context:
     description:
-      - The context of O(kubeconfig) to use. Without it the file's C(current-context).
+      - The context of O(kubeconfig) to use. By default the file's C(current-context).
     type: str
 requirements:
   - PyYAML

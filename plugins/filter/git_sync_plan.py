@@ -1,36 +1,36 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Says of each workload with content from Git what its repository is and where its credentials belong."""
+"""Determine the repository and the credential Secret of each workload with content from Git."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: git_sync_plan
-short_description: Say what each workload with content from Git reads, and how
+short_description: Determine repository, Secret and authentication of each workload with content from Git
 version_added: 1.0.0
 author:
   - The Drystone authors (@drystone)
 description:
-  - Tells workloads that read a repository of the Git server in the cluster, given by name, from those that read one
-    elsewhere, given by URL, and fills in what follows.
-  - Nothing secret is in the result, so it can be looped over and shown.
+  - Distinguishes workloads that read a repository of the Git server in the cluster, specified by name, from workloads
+    that read a repository on another server, specified by URL, and adds derived values.
+  - The result contains no secrets, so tasks may loop over it and show it.
 options:
   _input:
-    description: The workloads, as the role C(git_sync) takes them.
+    description: The workloads, in the format of C(git_sync_workloads) of the role C(git_sync).
     type: list
     elements: dict
     required: true
   server:
     description:
-      - How the repositories of the Git server in the cluster begin, C(ssh) and C(https) as Pods reach them, C(ssh_here)
-        and C(https_here) as this host does.
+      - URL prefixes of the repositories on the Git server in the cluster. C(ssh) and C(https) are for Pods, C(ssh_here)
+        and C(https_here) are for this host.
     type: dict
     required: true
 """
 
 EXAMPLES = r"""
-- name: Show which repository a workload reads
+- name: Show the repository of a workload
   ansible.builtin.debug:
     msg: "{{ (workloads | drystone.platform.git_sync_plan(server) | first).repository }}"
   vars:
@@ -44,11 +44,11 @@ EXAMPLES = r"""
       https: https://git-server.git.svc:8443
       https_here: https://127.0.0.1:2443
 
-- name: Name the Secrets of workloads that read from elsewhere
+- name: Show the Secrets of workloads that read from other servers
   ansible.builtin.debug:
     msg: "{{ workloads | drystone.platform.git_sync_plan(server) | rejectattr('own') | map(attribute='secret') }}"
 
-- name: Refuse a list that cannot be
+- name: Refuse an invalid list
   ansible.builtin.assert:
     that: workloads | drystone.platform.git_sync_plan(server) | length > 0
 """
@@ -57,8 +57,8 @@ RETURN = r"""
 _value:
   description:
     - For each workload its C(index) in the input, C(id), C(name), C(namespace), the name of its C(secret), whether the
-      server is the cluster's C(own), C(auth), C(ref), C(repository) and C(check_repository) as URLs, C(port), and of
-      the cluster's own server C(repository_name) and C(user).
+      server is the cluster's C(own), C(auth), C(ref), the URLs C(repository) and C(check_repository), and C(port). For
+      the cluster's own server also C(repository_name) and C(user).
   type: list
   elements: dict
 """
@@ -78,26 +78,26 @@ def _fail(workload: str, problem: str) -> t.NoReturn:
 
 
 def _scheme_and_port(workload: str, url: str) -> tuple[str, int]:
-    """Read the two from a URL, or from what ssh takes for one: user@host:path."""
+    """Return scheme and port of a URL or of ssh's form user@host:path."""
     if "://" not in url:
         return "ssh", _PORTS["ssh"]
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        _fail(workload, "the port in repository is no number.")
+        _fail(workload, "the port in repository is not a number.")
     if parts.scheme not in _PORTS:
-        _fail(workload, f"repository begins with {parts.scheme}://; git-sync reads ssh:// and https:// alone.")
+        _fail(workload, f"repository begins with {parts.scheme}://, but git-sync supports only ssh:// and https://.")
     return parts.scheme, port or _PORTS[parts.scheme]
 
 
 def git_sync_plan(workloads: list[dict[str, t.Any]], server: dict[str, str]) -> list[dict[str, t.Any]]:
-    """Fill in what follows from the description of each workload."""
+    """Add the derived values to each workload."""
     plan: list[dict[str, t.Any]] = []
     for index, given in enumerate(workloads):
         identity = f"{given['namespace']}/{given['name']}"
         if any(one["id"] == identity for one in plan):
-            _fail(identity, "is there twice; a workload has one repository.")
+            _fail(identity, "it is listed twice, but a workload has only one repository.")
         repository, asked = str(given["repository"]), given.get("auth")
         entry: dict[str, t.Any] = {
             "index": index,
@@ -110,7 +110,7 @@ def git_sync_plan(workloads: list[dict[str, t.Any]], server: dict[str, str]) -> 
         }
         if entry["own"]:
             if not _NAME.fullmatch(repository):
-                _fail(identity, f"repository is {repository!r}, neither a URL nor the name of a repository.")
+                _fail(identity, f"repository {repository!r} is neither a URL nor the name of a repository.")
             auth = asked or "ssh"
             paths = {key: f"{server[key]}/{repository}.git" for key in (auth, f"{auth}_here")}
             entry |= {
@@ -123,15 +123,15 @@ def git_sync_plan(workloads: list[dict[str, t.Any]], server: dict[str, str]) -> 
         else:
             auth, port = _scheme_and_port(identity, repository)
             if asked and asked != auth:
-                _fail(identity, f"auth is {asked}, and {repository} is read over {auth}.")
+                _fail(identity, f"auth is {asked}, but the scheme of {repository} is {auth}.")
             entry |= {"repository": repository, "check_repository": repository, "port": port}
         plan.append({**entry, "auth": auth})
     return plan
 
 
 class FilterModule:
-    """The filter, as Ansible looks for it."""
+    """The filter under its name."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        """Give the filter by its name."""
+        """Return the filter by its name."""
         return {"git_sync_plan": git_sync_plan}

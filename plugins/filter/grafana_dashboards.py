@@ -1,25 +1,25 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes Grafana dashboards out of short descriptions."""
+"""Create Grafana dashboards from short descriptions."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: grafana_dashboards
-short_description: Make ConfigMaps with Grafana dashboards out of short descriptions
+short_description: Create ConfigMaps with Grafana dashboards from short descriptions
 version_added: 1.0.0
 author:
   - The Drystone authors (@drystone)
 description:
-  - Returns one ConfigMap for each dashboard, labelled as Grafana's sidecar looks for it.
-  - Panels are laid out from left to right and top to bottom, 24 columns wide.
+  - Returns one ConfigMap for each dashboard, with the label that Grafana's sidecar selects.
+  - Places panels from left to right and top to bottom in 24 columns.
 options:
   _input:
     description:
       - Dashboards by name. Each has C(title) and C(panels).
-      - Each panel has C(title) and C(queries), which gives PromQL by legend, and may have C(type) (V(timeseries) by
-        default), C(unit), C(width) in columns (V(8) by default) and C(empty_when), which tells why it may show nothing.
+      - Each panel has C(title) and C(queries), which maps legends to PromQL. It may have C(type) (V(timeseries) by
+        default), C(unit), C(width) in columns (V(8) by default) and C(empty_when), the reason why it may be empty.
     type: dict
     required: true
   namespace:
@@ -29,7 +29,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Make a dashboard with one panel
+- name: Create a dashboard with one panel
   ansible.builtin.debug:
     msg: "{{ dashboards | drystone.platform.grafana_dashboards('monitoring') }}"
   vars:
@@ -42,7 +42,7 @@ EXAMPLES = r"""
             queries:
               up: sum(up)
 
-- name: Say why a panel may show nothing
+- name: Explain why a panel may be empty
   ansible.builtin.debug:
     msg: "{{ dashboards | drystone.platform.grafana_dashboards('monitoring') }}"
   vars:
@@ -109,7 +109,7 @@ def _panel(number: int, panel: dict[str, t.Any], place: dict[str, int]) -> dict[
 
 
 def dashboard(name: str, description: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Lay a dashboard out as Grafana keeps it."""
+    """Create the dashboard in Grafana's JSON model."""
     panels: list[dict[str, t.Any]] = []
     x = y = row = 0
     for number, panel in enumerate(description["panels"], 1):
@@ -131,7 +131,7 @@ def dashboard(name: str, description: dict[str, t.Any]) -> dict[str, t.Any]:
 
 
 def grafana_dashboards(dashboards: dict[str, dict[str, t.Any]], namespace: str) -> list[dict[str, t.Any]]:
-    """Make a ConfigMap for each dashboard."""
+    """Create a ConfigMap for each dashboard."""
     return [
         {
             "apiVersion": "v1",

@@ -1,19 +1,19 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes PrometheusRules out of short descriptions of alerts."""
+"""Create PrometheusRules from short descriptions of alerts."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: prometheus_rules
-short_description: Make PrometheusRules out of short descriptions of alerts
+short_description: Create PrometheusRules from short descriptions of alerts
 version_added: 1.0.0
 author:
   - The Drystone authors (@drystone)
 description:
   - Returns one PrometheusRule for each group of alerts.
-  - Each alert links to the section of a runbook that has its name as heading.
+  - Links each alert to the section of the runbook whose heading is the alert's name.
 options:
   _input:
     description:
@@ -31,7 +31,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Make a rule with one alert
+- name: Create a rule with one alert
   ansible.builtin.debug:
     msg: "{{ alerts | drystone.platform.prometheus_rules('monitoring', 'https://example.com/runbook.md') }}"
   vars:
@@ -43,7 +43,7 @@ EXAMPLES = r"""
           severity: warning
           summary: A target is down.
 
-- name: Make rules of alerts in a file
+- name: Create rules from a file of alerts
   ansible.builtin.debug:
     msg: >-
       {{ lookup('ansible.builtin.file', 'alerts.yml') | from_yaml
@@ -88,7 +88,7 @@ def _rule(name: str, alert: dict[str, t.Any], runbook_url: str) -> dict[str, t.A
 def prometheus_rules(
     groups: dict[str, dict[str, dict[str, t.Any]]], namespace: str, runbook_url: str
 ) -> list[dict[str, t.Any]]:
-    """Make a PrometheusRule for each group."""
+    """Create a PrometheusRule for each group."""
     return [
         {
             "apiVersion": "monitoring.coreos.com/v1",

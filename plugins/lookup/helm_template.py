@@ -1,25 +1,25 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Renders an unpacked Helm chart and refuses values that the chart would ignore."""
+"""Render an unpacked Helm chart and refuse values that the chart would ignore."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: helm_template
-short_description: Render a Helm chart, refusing values that it would ignore
+short_description: Render a Helm chart and refuse values that it would ignore
 version_added: 1.0.0
 author:
   - The Drystone authors (@drystone)
 description:
   - Runs C(helm template) on an unpacked chart and returns the rendered documents as one string.
-  - Helm ignores a value whose key the chart does not have. Here that is an error, which names the nearest key there is.
-    The keys are those of the chart's and its subcharts' own C(values.yaml).
-  - Where a default is empty or null, below C(config), C(data), C(env) and C(nodeSelector), and below keys that end in
-    C(labels), C(annotations), C(affinity), C(resources), C(securityContext) or C(strategy), any key may be set.
-  - Nothing of the user's Helm (repositories, plugins, cache) is read. Values and caches lie in a private temporary
-    directory while it runs, so check mode renders exactly what a run renders. Hooks are left out.
-  - Unlike M(kubernetes.core.helm_template) it can say for which version of Kubernetes it renders.
+  - Helm ignores a value whose key the chart does not have. This plugin fails instead and suggests the nearest key. It
+    reads the valid keys from C(values.yaml) of the chart and its subcharts.
+  - Any key is allowed if the default is empty or null, below C(config), C(data), C(env) and C(nodeSelector), and below
+    keys that end in C(labels), C(annotations), C(affinity), C(resources), C(securityContext) or C(strategy).
+  - The plugin does not read the user's Helm data (repositories, plugins, cache). It keeps values and caches in a
+    private temporary directory, so check mode renders exactly the same as a run. It omits hooks.
+  - Unlike M(kubernetes.core.helm_template) it can set the version of Kubernetes to render for.
 options:
   _terms:
     description: Directories of charts.
@@ -31,7 +31,7 @@ options:
     type: path
     required: true
   release:
-    description: Name of the release, from which charts make the names of objects.
+    description: Name of the release, which charts use in the names of objects.
     type: str
     required: true
   namespace:
@@ -43,11 +43,11 @@ options:
     type: dict
     default: {}
   kube_version:
-    description: Version of Kubernetes to render for. A helm not built by its publisher has no sensible default.
+    description: Version of Kubernetes to render for. A helm that was not built by its publisher has no useful default.
     type: str
     required: true
   api_versions:
-    description: API versions that the chart can take for served, such as V(monitoring.coreos.com/v1).
+    description: API versions that the chart may assume to be served, such as V(monitoring.coreos.com/v1).
     type: list
     elements: str
     default: []
@@ -60,7 +60,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Apply what a chart renders
+- name: Apply the rendered objects of a chart
   drystone.platform.apply_set:
     name: example
     namespace: example
@@ -72,19 +72,19 @@ EXAMPLES = r"""
     example_values:
       replicaCount: 2
 
-- name: Show what a chart renders by default
+- name: Show the default output of a chart
   ansible.builtin.debug:
     msg: "{{ lookup('drystone.platform.helm_template', '/opt/charts/example', binary_path='helm', release='example',
              namespace='default', kube_version='1.36') }}"
 
-- name: Refuse a key with a typo before anything is applied
+- name: Find a misspelled key before anything is applied
   block:
     - name: Render
       ansible.builtin.debug:
         msg: "{{ lookup('drystone.platform.helm_template', '/opt/charts/example', binary_path='helm', release='example',
                  namespace='default', values={'replicas': 2}, kube_version='1.36') }}"
   rescue:
-    - name: Say which key the chart has instead
+    - name: Show the error, which suggests the valid key
       ansible.builtin.debug:
         msg: "{{ ansible_failed_result.msg }}"
 """
@@ -110,17 +110,17 @@ from ansible_collections.drystone.platform.plugins.plugin_utils._chart_values im
 
 
 def check(chart: str, values: dict[str, t.Any]) -> None:
-    """Refuse values that the chart would ignore."""
+    """Raise an error if the chart would ignore a value."""
     try:
         problems = unknown_keys(values, chart_defaults(chart))
     except DrystoneError as error:
         raise AnsibleError(str(error)) from error
     if problems:
-        raise AnsibleError(f"Helm would ignore what is set for the chart at {chart}: {'; '.join(problems)}.")
+        raise AnsibleError(f"Helm would ignore these values of the chart {chart}: {'; '.join(problems)}.")
 
 
 def command(chart: str, options: dict[str, t.Any], values_file: str) -> list[str]:
-    """Build the call of helm."""
+    """Return the helm command line."""
     call = [str(options["binary_path"]), "template", options["release"], chart]
     call += [f"--namespace={options['namespace']}", f"--kube-version={options['kube_version']}"]
     call += [f"--api-versions={version}" for version in options["api_versions"]]
@@ -147,16 +147,15 @@ def render(chart: str, options: dict[str, t.Any]) -> str:
             )
         except OSError as error:
             raise AnsibleError(
-                f"helm could not be started as {options['binary_path']}: {error.strerror}."
-                " The role artifacts provides it."
+                f"Cannot start helm at {options['binary_path']}: {error.strerror}. The role artifacts provides it."
             ) from error
     if done.returncode:
-        raise AnsibleError(f"helm template failed with status {done.returncode} on {chart}: {done.stderr.strip()}")
+        raise AnsibleError(f"helm template of {chart} failed with status {done.returncode}: {done.stderr.strip()}")
     return done.stdout
 
 
 class LookupModule(LookupBase):
-    """Looks up what charts render to."""
+    """Lookup of rendered charts."""
 
     def run(self, terms: list[t.Any], variables: dict[str, t.Any] | None = None, **kwargs: t.Any) -> list[str]:
         """Render each of the charts."""

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Builds a kustomization that is given as data."""
+"""Build a kustomization that is given as data."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ author:
   - The Drystone authors (@drystone)
 description:
   - Runs C(kustomize build) on a kustomization given as a dictionary and returns the rendered documents as one string.
-  - The kustomization lives only in a private temporary directory while it is built, so check mode renders exactly what
-    a run renders and no rendered file can grow stale.
-  - Unlike the lookup of the same name in P(kubernetes.core.kustomize#lookup) it needs no directory of its own, and
-    O(_terms) may name its bases by absolute paths.
+  - The plugin writes the kustomization to a private temporary directory only while it builds it. Therefore check mode
+    renders exactly the same as a run, and no rendered file can become outdated.
+  - Unlike P(kubernetes.core.kustomize#lookup) it needs no kustomization directory, and O(_terms) may contain bases as
+    absolute paths.
 options:
   _terms:
     description:
       - One or more kustomizations.
-      - Entries of C(resources), C(components) and C(crds) that are absolute paths of directories are made relative,
-        as kustomize wants them.
-      - C(patches[].patch) may be a dictionary, which is written as YAML.
+      - The plugin converts absolute directory paths in C(resources), C(components) and C(crds) to relative ones, as
+        kustomize requires.
+      - C(patches[].patch) may be a dictionary. The plugin converts it to YAML.
     type: list
     elements: dict
     required: true
@@ -56,7 +56,7 @@ EXAMPLES = r"""
         - name: example
           newTag: 1.2.3
 
-- name: Show what an overlay renders
+- name: Show the output of an overlay
   ansible.builtin.debug:
     msg: "{{ lookup('drystone.platform.kustomize', {'resources': ['/opt/example/base']}, binary_path='kustomize') }}"
 
@@ -103,7 +103,7 @@ def _relative(entry: t.Any, directory: str) -> t.Any:
 
 
 def _plain(value: t.Any) -> t.Any:
-    """Drop Ansible's string types, which PyYAML's safe dumper does not know."""
+    """Replace Ansible's string types, which PyYAML's safe dumper does not support."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -115,7 +115,7 @@ def _plain(value: t.Any) -> t.Any:
 
 
 def prepare(kustomization: dict[str, t.Any], directory: str) -> dict[str, t.Any]:
-    """Return the kustomization as kustomize wants it when it lies in the directory."""
+    """Return the kustomization in the form that kustomize requires in the directory."""
     ready = t.cast("dict[str, t.Any]", _plain(kustomization))
     for field in ("resources", "components", "crds"):
         if field in ready:
@@ -141,21 +141,21 @@ def build(kustomization: dict[str, t.Any], binary: str) -> str:
             )
         except OSError as error:
             raise AnsibleError(
-                f"kustomize could not be started as {binary}: {error.strerror}. The role artifacts provides it."
+                f"Cannot start kustomize at {binary}: {error.strerror}. The role artifacts provides it."
             ) from error
     if done.returncode:
         bases = ", ".join(map(str, kustomization.get("resources", []))) or "no resources"
-        raise AnsibleError(f"kustomize build failed with status {done.returncode} over {bases}: {done.stderr.strip()}")
+        raise AnsibleError(f"kustomize build of {bases} failed with status {done.returncode}: {done.stderr.strip()}")
     return done.stdout
 
 
 class LookupModule(LookupBase):
-    """Looks up what kustomizations render to."""
+    """Lookup of rendered kustomizations."""
 
     def run(self, terms: list[t.Any], variables: dict[str, t.Any] | None = None, **kwargs: t.Any) -> list[str]:
         """Render each of the terms."""
         self.set_options(var_options=variables, direct=kwargs)
         for term in terms:
             if not isinstance(term, dict):
-                raise AnsibleError(f"a kustomization must be a dictionary, this one is a {type(term).__name__}")
+                raise AnsibleError(f"A kustomization must be a dictionary, but this one is a {type(term).__name__}.")
         return [build(term, str(self.get_option("binary_path"))) for term in terms]

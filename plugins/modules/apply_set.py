@@ -7,60 +7,64 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: apply_set
-short_description: Apply a whole set of Kubernetes objects as one thing
+short_description: Apply a set of Kubernetes objects as one unit, with pruning
 version_added: 1.0.0
 description:
-  - Applies all objects of a rendered application by server-side apply with the field manager C(drystone), many at a
-    time over kept-alive connections, and removes what left the set.
-  - A server dry run of each object decides whether it changes. An unchanged run writes nothing at all; check mode and
-    diff show what the server itself would make of the objects, defaults and normalised values included.
-  - Nothing is written before every object was planned, so a conflict, an unknown kind or an invalid field of the last
-    object leaves the first as it was. Only objects whose namespace or kind the set itself brings are planned after
-    those are made, because the server cannot judge them before. A definition that is not there yet is tried in check
-    mode alone, as trying a large one takes the server as long as making it.
-  - Namespaces and CustomResourceDefinitions come first. The definitions are watched until they are established. Then
-    come configuration, workloads, and at last webhook configurations.
-  - A run that was killed is simply run again.
+  - Applies all objects of a rendered application by server-side apply with the field manager C(drystone), and deletes
+    objects that are no longer in the set. It sends requests in parallel over persistent connections.
+  - A dry run on the server decides for each object whether it changes. An unchanged run writes nothing. Check mode and
+    diff show the result as the server would store it, including defaults and normalised values.
+  - The module plans every object before it writes the first one. Therefore a conflict, an unknown kind or an invalid
+    field in the last object leaves the first one unchanged. There is one exception. If the set itself contains the
+    namespace or the definition of an object, the module plans this object after it created them, because the server
+    cannot check it earlier. The module tries a new CustomResourceDefinition only in check mode, because a dry run of a
+    large definition takes as long as its creation.
+  - The module applies Namespaces and CustomResourceDefinitions first and waits until the definitions are established.
+    Then it applies configuration, workloads, and finally webhook configurations.
+  - If a run is killed, run it again.
 notes:
-  - The set is recorded as in KEP-3659. Its parent is the ConfigMap C(drystone-<name>) in O(namespace); members carry
-    the label C(applyset.kubernetes.io/part-of).
-  - An object that was there before the set is shared, not owned. Its fields are managed, it carries the annotation
-    C(drystone.dev/apply-set) instead of the label, and it is never deleted. When it leaves the set it stays as it is.
-  - A field of a member that was changed by hand (C(kubectl edit), C(kubectl scale)) is drift and put right. A field
-    that another manager applies, or that an autoscaler rules, is a conflict and stops the run unless
-    O(force_conflicts=true). For a shared object every field of another manager is a conflict. Fields that the manifest
-    does not state stay.
-  - C(status) and the metadata kept by the server are ignored in manifests. C(stringData) of a Secret becomes C(data).
-  - Values of Secrets appear nowhere in the result or in errors, and in a diff as C(sha256:) and 8 hexadecimal digits.
-  - Waits for nothing but for definitions to be established. Use M(drystone.platform.cluster_ready) afterwards.
+  - The module records the set as in KEP-3659. The parent is the ConfigMap C(drystone-<name>) in O(namespace); members
+    have the label C(applyset.kubernetes.io/part-of).
+  - An object that existed before the set is shared, not owned. The module manages its fields, marks it with the
+    annotation C(drystone.dev/apply-set) instead of the label, and never deletes it. When the object leaves the set, the
+    module does not change it.
+  - If somebody changed a field of a member by hand (C(kubectl edit), C(kubectl scale)), this is drift, and the module
+    corrects it. If another manager applies a field or an autoscaler controls it, this is a conflict. A conflict stops
+    the run unless O(force_conflicts=true). For a shared object every field of another manager is a conflict. The module
+    does not change fields that the manifest does not contain.
+  - The module ignores C(status) and server-managed metadata in manifests. It converts C(stringData) of a Secret to
+    C(data).
+  - The result and errors never contain values of Secrets. A diff shows them as C(sha256:) and 8 hexadecimal digits.
+  - The module waits only until definitions are established. Use M(drystone.platform.cluster_ready) to wait for the
+    objects.
 extends_documentation_fragment:
   - drystone.platform._attributes
   - drystone.platform._kube
 options:
   name:
-    description: Name of the set. Keep it; objects applied under another name belong to another set.
+    description: Name of the set. Do not change it; objects that were applied under another name belong to another set.
     type: str
     required: true
   namespace:
     description:
-      - Namespace of the set's parent object, and of namespaced objects that name none.
-      - Has to exist or to be in the set.
+      - Namespace of the set's parent object, and of namespaced objects without a namespace.
+      - The namespace must exist or be part of the set.
     type: str
     required: true
   objects:
     description:
-      - The objects. Objects of kind C(List) stand for their items.
-      - Together with O(manifests) this is the whole set.
+      - The objects of the set, together with those in O(manifests). The module replaces an object of kind C(List) by
+        its items.
     type: list
     elements: dict
     default: []
   manifests:
-    description: Strings of YAML, each with any number of documents. One string instead of a list is understood.
+    description: YAML strings, each with any number of documents. A single string is accepted instead of a list.
     type: raw
   state:
     description:
-      - V(present) makes the cluster contain the set.
-      - V(absent) removes every member of the set and its parent. O(objects) and O(manifests) are not needed.
+      - V(present) applies the set.
+      - V(absent) removes every member of the set and its parent. It does not need O(objects) and O(manifests).
     type: str
     choices: [present, absent]
     default: present
@@ -71,8 +75,8 @@ options:
   prune_protected:
     description:
       - Whether pruning and O(state=absent) also delete Namespaces, CustomResourceDefinitions, PersistentVolumeClaims
-        and PersistentVolumes. Deleting one of these deletes data, or objects that others made.
-      - Otherwise they are released when they leave the set. They stay as they are without the label of the set.
+        and PersistentVolumes. Deleting one of these deletes data, or objects that others created.
+      - Otherwise the module releases them when they leave the set. It removes the set's label and changes nothing else.
     type: bool
     default: false
   force_conflicts:
@@ -91,14 +95,14 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Apply what Kustomize renders
+- name: Apply the output of Kustomize
   drystone.platform.apply_set:
     name: argocd
     namespace: argocd
     kubeconfig: "{{ argocd_kubeconfig }}"
     manifests: "{{ lookup('kubernetes.core.kustomize', dir=overlay) }}"
 
-- name: Apply a namespace and what lies in it
+- name: Apply a namespace and its content
   drystone.platform.apply_set:
     name: settings
     namespace: settings
@@ -115,7 +119,7 @@ EXAMPLES = r"""
         data:
           background: blue
 
-- name: Say which fields somebody else owns and go on
+- name: Show the fields that another manager owns, and continue
   block:
     - name: Apply the set
       drystone.platform.apply_set:
@@ -130,7 +134,7 @@ EXAMPLES = r"""
         msg: "{{ item.object }}: {{ item.field }} is owned by {{ item.manager }}"
       loop: "{{ ansible_failed_result.conflicts | default([]) }}"
 
-- name: Remove the set, its namespace included
+- name: Remove the set and its namespace
   drystone.platform.apply_set:
     name: settings
     namespace: settings
@@ -141,12 +145,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 id:
-  description: The id of the set, which its members carry in the label C(applyset.kubernetes.io/part-of).
+  description: The id of the set, as in the label C(applyset.kubernetes.io/part-of) of its members.
   returned: success
   type: str
   sample: applyset-xR3ZqmxYEkwxEhmpKDxRTVXQfIOH0MVyOQkA-FFmzm4-v1
 objects:
-  description: Each object of the set in the order given, and after them the members that left it.
+  description: Each object of the set in the given order, followed by the members that left the set.
   returned: success
   type: list
   elements: dict
@@ -173,20 +177,20 @@ objects:
       sample: argocd-server
     action:
       description:
-        - What was done, or would be done in check mode.
-        - V(created), V(configured), V(unchanged), V(pruned) (deleted), or V(released) (kept, no longer of the set).
+        - The action, in check mode the action that a run would take.
+        - V(created), V(configured), V(unchanged), V(pruned) (deleted), or V(released) (kept, no longer in the set).
       returned: success
       type: str
       sample: unchanged
 problems:
-  description: Each reason why the set was not applied.
-  returned: when the set was refused before anything was written
+  description: Each reason why the module did not apply the set.
+  returned: when the module refused the set before it wrote anything
   type: list
   elements: str
   sample: ["Deployment argocd/argocd-server: .spec.replicas is owned by helm."]
 conflicts:
   description: The fields that other managers own.
-  returned: when the set was refused for conflicts
+  returned: when the module refused the set because of conflicts
   type: list
   elements: dict
   contains:
@@ -206,12 +210,12 @@ conflicts:
       type: str
       sample: helm
     subresource:
-      description: The subresource through which it was written, if any.
+      description: The subresource through which the manager wrote the field, if any.
       returned: on conflict
       type: str
       sample: scale
     operation:
-      description: How the manager writes, V(Apply) or V(Update).
+      description: How the manager writes the field, V(Apply) or V(Update).
       returned: on conflict
       type: str
       sample: Apply

@@ -8,14 +8,15 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: artifact_fetch
-short_description: Have pinned files from their publishers, checked before they are put in place
+short_description: Download pinned files and verify them before use
 version_added: 1.0.0
 description:
-  - Downloads files side by side, checks each against its O(files[].tree_sum), the lock or the publisher's own list of
-    checksums, and only then puts it in its place in one step. What fails the check is thrown away and what was there
-    stays. A file that has none of the three is taken as its publisher's server gives it, and is RV(unlocked).
-  - A record beside each file tells a later run what it was made from. A file that was altered since is fetched again.
-  - Proxies are taken from the environment.
+  - Downloads files in parallel and verifies each with its O(files[].tree_sum), the lock or the publisher's own checksum
+    list. Then it replaces the destination atomically. If the verification fails, it discards the download and keeps the
+    existing file. A file without any of the three is accepted without verification and returned in RV(unlocked).
+  - Writes a record next to each file, which tells a later run the origin of the file. The module downloads a file again
+    if it was changed since.
+  - Uses the proxies of the environment.
 author:
   - The Drystone authors (@drystone)
 extends_documentation_fragment:
@@ -23,75 +24,75 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Tells what would be downloaded without asking the network.
+    details: Returns the files that a run would download. It does not use the network.
   diff_mode:
     support: full
   idempotent:
     support: full
 options:
   directory:
-    description: Directory that O(files[].dest) is in.
+    description: Base directory of O(files[].dest).
     type: path
     required: true
   bases:
-    description: Base address of each publisher, by the names that O(files[].publisher) uses.
+    description: Base URL of each publisher. The keys are the names in O(files[].publisher).
     type: dict
     required: true
   files:
-    description: The files to have.
+    description: The files to download.
     type: list
     elements: dict
     required: true
     suboptions:
       name:
-        description: What it is called in records and messages.
+        description: Name of the file in records and messages.
         type: str
         required: true
       publisher:
-        description: Who publishes it, a name in O(bases).
+        description: Publisher of the file, a key of O(bases).
         type: str
         required: true
       path:
-        description: Its path below the publisher's base, with the version in it.
+        description: Path below the publisher's base URL, including the version.
         type: str
         required: true
       dest:
-        description: Its place below O(directory). A file becomes executable.
+        description: Destination below O(directory). Files become executable.
         type: str
         required: true
       checksums:
-        description: Path of the publisher's list of SHA-256, used where there is no lock. Empty where there is none.
+        description: Path of the publisher's SHA-256 list, used without a lock. Empty if the publisher has none.
         type: str
         default: ""
       extract:
         description:
-          - The file to take out of the tar archive that is downloaded. With a slash at its end, the folder.
-          - Without it, the download itself is kept.
+          - The file to extract from the downloaded tar archive, or a folder if the path ends with a slash.
+          - Without this option the module keeps the download itself.
         type: str
         default: ""
       tree_sum:
         description:
-          - Checksum of the folder that O(files[].extract) names, for archives that are packed on demand, never twice
-            the same. It takes the place of one of the archive, whether there is a lock or not.
-          - It is C(h1:) and the Base64 of the SHA-256 of one line for each file, in order of the paths, with its
-            SHA-256, two blanks and its path in the folder. Go's C(dirhash) makes the same.
+          - Checksum of the folder in O(files[].extract), for archives that the publisher packs on demand and whose own
+            checksum varies. It replaces the checksum of the archive, with and without a lock.
+          - The format is that of Go's C(dirhash). It consists of C(h1:) and the Base64 SHA-256 of a list. The list has
+            one line for each file, ordered by path, with the file's SHA-256, two spaces and its path in the folder.
         type: str
         default: ""
       setting:
-        description: The setting that its version comes from, for messages.
+        description: The variable that sets the version, for messages.
         type: str
         default: ""
   lock:
-    description: File with the recorded checksums. Where it does not exist, the publishers' own lists are used.
+    description: File with recorded checksums. If it does not exist, the module uses the publishers' own lists.
     type: path
   timeout:
-    description: How long a server may stay silent, in seconds.
+    description: Seconds to wait for data from a server.
     type: float
     default: 30.0
 """
 
 EXAMPLES = r"""
-- name: Have kind
+- name: Download kind
   drystone.platform.artifact_fetch:
     directory: ~/.cache/drystone
     bases:
@@ -103,7 +104,7 @@ EXAMPLES = r"""
         checksums: kubernetes-sigs/kind/releases/download/v0.30.0/kind-linux-amd64.sha256sum
         dest: bin/kind
 
-- name: Have one file of an archive, by a recorded checksum
+- name: Extract one file of an archive, verified with a recorded checksum
   drystone.platform.artifact_fetch:
     directory: ~/.cache/drystone
     bases:
@@ -116,9 +117,9 @@ EXAMPLES = r"""
         extract: linux-amd64/helm
         dest: bin/helm
 
-- name: Have a folder of a repository at a tag, and say which file is in the way
+- name: Extract a folder of a repository at a tag, and show failed downloads
   block:
-    - name: Have the manifests
+    - name: Download the manifests
       drystone.platform.artifact_fetch:
         directory: ~/.cache/drystone
         bases:
@@ -132,52 +133,52 @@ EXAMPLES = r"""
             dest: manifests/metrics-server
       register: fetched
   rescue:
-    - name: Say which
+    - name: Show the failed URLs
       ansible.builtin.fail:
         msg: "{{ fetched.failures | map(attribute='url') | join(', ') }}"
 """
 
 RETURN = r"""
 fetched:
-  description: What was downloaded, or would be in check mode.
+  description: The downloaded files, in check mode those that a run would download.
   returned: success
   type: list
   elements: str
   sample: [kind, helm]
 unlocked:
-  description: What nobody but its publisher vouches for, because there is no lock.
+  description: Files that were not verified with a lock, because there is no lock.
   returned: success
   type: list
   elements: str
   sample: [kind, helm]
 failures:
-  description: What could not be had.
+  description: The files that could not be downloaded.
   returned: failure
   type: list
   elements: dict
   contains:
     name:
-      description: What it is called.
+      description: Name of the file.
       type: str
     url:
-      description: Where it was looked for.
+      description: URL of the download.
       type: str
     reason:
       description: >-
         V(missing), V(checksum), V(truncated), V(unreachable), V(busy), V(refused), V(archive) or V(disk).
       type: str
     expected:
-      description: The checksum that was expected, where that is the matter.
+      description: The expected checksum if the checksums differ.
       type: str
     seen:
-      description: The checksum that was seen, where that is the matter.
+      description: The actual checksum if the checksums differ.
       type: str
   sample:
     - name: kind
       url: https://github.com/kubernetes-sigs/kind/releases/download/v0.30.0/kind-linux-amd64
       reason: missing
 msg:
-  description: What was done, or what failed and what to do about it.
+  description: The result, or the errors with their remedies.
   returned: always
   type: str
   sample: "downloaded kind, helm; unlocked: kind, helm"

@@ -8,13 +8,13 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: artifact_images
-short_description: Have pinned images in the engine and in the registry that serves the nodes
+short_description: Provide pinned images in the engine and in the cluster's registry
 version_added: 1.0.0
 description:
-  - Pulls images into the engine under a name of ours, copies others into a registry's storage directory, and builds
-    those that have a Dockerfile here on their base image.
-  - For copying, a registry runs on that directory for a moment. It needs Docker and skopeo.
-  - A record in the storage tells a later run what each image was made from.
+  - Pulls images into the engine under a name of Drystone, copies others into a registry's storage directory, and builds
+    images that have a local Dockerfile on their base image.
+  - Runs a temporary registry on that directory to copy images. It needs Docker and skopeo.
+  - Writes a record to the storage, which tells a later run the origin of each image.
 author:
   - The Drystone authors (@drystone)
 extends_documentation_fragment:
@@ -22,7 +22,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Tells what would be made without asking the network.
+    details: Returns the images that a run would pull, copy or build. It does not use the network.
   diff_mode:
     support: full
   idempotent:
@@ -33,57 +33,57 @@ options:
     type: path
     required: true
   registry_image:
-    description: Image of the registry that copies into the storage.
+    description: Image of the temporary registry.
     type: str
     required: true
   bases:
-    description: Registry of each publisher, by the names that O(images[].publisher) uses.
+    description: Registry of each publisher. The keys are the names in O(images[].publisher).
     type: dict
     required: true
   images:
-    description: The images to have.
+    description: The images to provide.
     type: list
     elements: dict
     required: true
     suboptions:
       name:
-        description: What it is called in records and messages.
+        description: Name of the image in records and messages.
         type: str
         required: true
       publisher:
-        description: Who publishes it, a name in O(bases).
+        description: Publisher of the image, a key of O(bases).
         type: str
         required: true
       path:
-        description: Its name and tag at the publisher.
+        description: Name and tag at the publisher.
         type: str
         required: true
       target:
-        description: Its name and tag here, in the registry without the registry's own name.
+        description: Local name and tag; for images in the registry without the registry's own name.
         type: str
         required: true
       engine:
-        description: Whether it is wanted in the engine, not in the registry.
+        description: Whether to provide the image in the engine instead of the registry.
         type: bool
         default: false
       context:
-        description: Directory with a Dockerfile that makes the image, its argument C(BASE) being what is published.
+        description: Directory with a Dockerfile to build the image. Its argument C(BASE) is the published image.
         type: str
         default: ""
       setting:
-        description: The setting that its version comes from, for messages.
+        description: The variable that sets the version, for messages.
         type: str
         default: ""
   lock:
-    description: File with the recorded digests. Where it does not exist, tags are trusted.
+    description: File with recorded digests. If it does not exist, the module trusts tags.
     type: path
   ca_bundle:
-    description: Certificates that builds get as C(ca.crt), for hosts behind a proxy that ends TLS.
+    description: Certificates that builds receive as C(ca.crt), for hosts behind a proxy that inspects TLS.
     type: path
 """
 
 EXAMPLES = r"""
-- name: Have the node image in the engine
+- name: Provide the node image in the engine
   drystone.platform.artifact_images:
     storage: ~/.cache/drystone/registry
     registry_image: drystone.local/registry:v3.0.0
@@ -96,7 +96,7 @@ EXAMPLES = r"""
         target: drystone.local/node:v1.34.0
         engine: true
 
-- name: Copy an image into the registry's storage, by a recorded digest
+- name: Copy an image into the registry's storage, verified with a recorded digest
   drystone.platform.artifact_images:
     storage: ~/.cache/drystone/registry
     registry_image: drystone.local/registry:v3.0.0
@@ -109,9 +109,9 @@ EXAMPLES = r"""
         path: argoproj/argocd:v3.2.0
         target: argocd:v3.2.0
 
-- name: Build one, and say which image is in the way if that fails
+- name: Build an image, and show failed images
   block:
-    - name: Have the greeter
+    - name: Build the greeter
       drystone.platform.artifact_images:
         storage: ~/.cache/drystone/registry
         registry_image: drystone.local/registry:v3.0.0
@@ -125,35 +125,35 @@ EXAMPLES = r"""
             target: greeter:1.0.0
       register: images
   rescue:
-    - name: Say which
+    - name: Show the failed images
       ansible.builtin.fail:
         msg: "{{ images.failures | map(attribute='name') | join(', ') }}"
 """
 
 RETURN = r"""
 made:
-  description: What was pulled, copied or built, or would be in check mode.
+  description: The images that were pulled, copied or built; in check mode those that a run would change.
   returned: success
   type: list
   elements: str
   sample: [node, argocd]
 unlocked:
-  description: What nobody but its publisher vouches for, because there is no lock.
+  description: Images that were not verified with a lock, because there is no lock.
   returned: success
   type: list
   elements: str
   sample: [node, argocd]
 failures:
-  description: What could not be had.
+  description: The images that could not be provided.
   returned: failure
   type: list
   elements: dict
   contains:
     name:
-      description: What it is called.
+      description: Name of the image.
       type: str
     url:
-      description: Where it was looked for.
+      description: Address of the image.
       type: str
     reason:
       description: V(missing), V(checksum), V(refused), V(unreachable) or V(failed).
@@ -163,7 +163,7 @@ failures:
       url: quay.io/argoproj/argocd:v3.2.0
       reason: missing
 msg:
-  description: What was done, or what failed and what to do about it.
+  description: The result, or the errors with their remedies.
   returned: always
   type: str
   sample: "made node, argocd; unlocked: node, argocd"

@@ -11,11 +11,11 @@ module: artifact_source
 short_description: Decide where tools, images and manifests come from
 version_added: 1.0.0
 description:
-  - Answers V(source), they are built here from package registries, or V(upstream), they are downloaded from their
-    publishers, and says why.
-  - V(auto) takes what is finished here for these pins, a build before a download; else upstream, if all of its
-    endpoints answer in time; else a build.
-  - It only reads.
+  - Returns V(source) if they are built from package registries, or V(upstream) if they are downloaded from their
+    publishers, with the reason.
+  - V(auto) uses a complete local result for these pins, and prefers a build to a download. Otherwise it uses upstream
+    if all of its endpoints answer in time, and otherwise a build.
+  - The module only reads.
 author:
   - The Drystone authors (@drystone)
 extends_documentation_fragment:
@@ -23,14 +23,14 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: It changes nothing anyway.
+    details: The module never changes anything.
   diff_mode:
     support: none
   idempotent:
     support: full
 options:
   requested:
-    description: What the user asks for.
+    description: The source that the user requested.
     type: str
     choices: [auto, upstream, source]
     default: auto
@@ -39,7 +39,7 @@ options:
     type: path
     required: true
   cache:
-    description: Directory that takes what is built or downloaded.
+    description: Directory for builds and downloads.
     type: path
     required: true
   pins:
@@ -47,23 +47,24 @@ options:
     type: dict
     required: true
   downloaded:
-    description: File that is there once everything was downloaded for these pins.
+    description: File that exists when all downloads for these pins are complete.
     type: path
   endpoints:
     description:
-      - Addresses that must all answer for upstream to be used. Asking for a token (401) is an answer.
-      - C({arch}) stands for the processor, as in RV(arch).
+      - URLs that must all answer before the module chooses upstream. Status 401 (a request for a token) counts as an
+        answer.
+      - The module replaces C({arch}) with the value of RV(arch).
     type: list
     elements: str
     default: []
   timeout:
-    description: How long all endpoints together may take, in seconds.
+    description: Seconds to wait for all endpoints together.
     type: float
     default: 3.0
 """
 
 EXAMPLES = r"""
-- name: Decide by what there is and what answers
+- name: Choose the source from the cache and the reachable endpoints
   drystone.platform.artifact_source:
     directory: ./bundle
     cache: ~/.cache/drystone
@@ -74,11 +75,11 @@ EXAMPLES = r"""
       - https://quay.io/v2/
   register: decision
 
-- name: Say which it is, and why
+- name: Show the decision and its reason
   ansible.builtin.debug:
     msg: "{{ decision.msg }}"
 
-- name: Stop where nothing but a build would be left
+- name: Fail if only a build is possible
   drystone.platform.artifact_source:
     directory: ./bundle
     cache: ~/.cache/drystone
@@ -91,27 +92,27 @@ EXAMPLES = r"""
 
 RETURN = r"""
 source:
-  description: Where things come from, V(upstream) or V(source).
+  description: The source, V(upstream) or V(source).
   returned: always
   type: str
   sample: source
 msg:
-  description: The source, and why it is that one.
+  description: The source and the reason for it.
   returned: always
   type: str
   sample: "source: everything is built here already for these pins"
 complete:
-  description: Whether everything is here already, so that nothing has to be built or downloaded.
+  description: Whether the cache is complete, so that nothing has to be built or downloaded.
   returned: always
   type: bool
   sample: true
 arch:
-  description: This processor, named as publishers name their files; V(amd64) or V(arm64).
+  description: The processor architecture as publishers name it; V(amd64) or V(arm64).
   returned: always
   type: str
   sample: amd64
 endpoints:
-  description: What came of asking each endpoint. Empty where none was asked.
+  description: The result of each endpoint. Empty if the module queried none.
   returned: always
   type: list
   elements: dict
@@ -120,7 +121,7 @@ endpoints:
       description: The endpoint.
       type: str
     error:
-      description: Why it cannot be used; empty if it can.
+      description: Why the endpoint is unusable; empty if it is usable.
       type: str
   sample:
     - url: https://quay.io/v2/

@@ -13,10 +13,11 @@ module: bundle_build
 short_description: Build tools, images and manifests from package registries
 version_added: 1.0.0
 description:
-  - Runs the build graph of the collection (C(bundle/Makefile)) and shows what it is doing, how far it is and,
-    once it has built here before, about how long it will still take.
-  - The graph is keyed by content, so a build that was interrupted goes on where it was and a finished one does nothing.
-  - It is an action plugin and works on the control node, which for this collection is the host itself.
+  - Runs the build graph of the collection (C(bundle/Makefile)). It shows the current step and the progress. If it has
+    built on this host before, it also shows the estimated remaining time.
+  - The graph uses content hashes. Therefore an interrupted build continues where it stopped, and a complete one does
+    nothing.
+  - This is an action plugin. It works on the control node, which for this collection is also the managed host.
 author:
   - The Drystone authors (@drystone)
 extends_documentation_fragment:
@@ -24,7 +25,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Names the steps that would be done and does none.
+    details: Returns the steps that a run would take.
   diff_mode:
     support: none
   idempotent:
@@ -35,7 +36,7 @@ options:
     type: path
     required: true
   cache:
-    description: Directory that takes what is built, and what was learned about its duration.
+    description: Directory for the results and for the measured durations of steps.
     type: path
     required: true
   pins:
@@ -43,20 +44,20 @@ options:
     type: dict
     required: true
   jobs:
-    description: How many steps may be done at a time. Compilers take turns whatever it is.
+    description: Number of parallel steps. Only one compiler runs at a time, regardless of this number.
     type: int
     default: 3
 """
 
 EXAMPLES = r"""
-- name: Build what the pins ask for
+- name: Build the pinned versions
   drystone.platform.bundle_build:
     directory: "{{ drystone_project_dir }}/bundle"
     cache: "{{ drystone_cache_dir }}"
     pins:
       KUBERNETES_VERSION: "{{ drystone_kubernetes_version }}"
 
-- name: Build one thing at a time, on a host that does other work
+- name: Run one step at a time on a busy host
   drystone.platform.bundle_build:
     directory: "{{ drystone_project_dir }}/bundle"
     cache: "{{ drystone_cache_dir }}"
@@ -64,7 +65,7 @@ EXAMPLES = r"""
     pins:
       KUBERNETES_VERSION: "{{ drystone_kubernetes_version }}"
 
-- name: Say what is left when the build fails, and stop
+- name: Explain how to continue after a failed build
   block:
     - name: Build
       drystone.platform.bundle_build:
@@ -75,23 +76,23 @@ EXAMPLES = r"""
   rescue:
     - name: Stop
       ansible.builtin.fail:
-        msg: What was built is kept; run it again once the cause is gone.
+        msg: The completed steps are kept. Fix the cause and run the playbook again.
 """
 
 RETURN = r"""
 steps:
-  description: What was built, or in check mode would be, in order.
+  description: The completed steps in order, in check mode those that a run would take.
   returned: always
   type: list
   elements: str
   sample: [compile kubernetes, image node]
 seconds:
-  description: How long the build took.
+  description: Duration of the build.
   returned: when something was built
   type: float
   sample: 612.4
 log:
-  description: File with everything that the build printed.
+  description: File with the complete output of the build.
   returned: when something was built
   type: str
   sample: /home/user/.cache/drystone/build/build.log

@@ -6,17 +6,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cluster_ready
-short_description: Wait until a cluster and what runs on it are ready
+short_description: Wait until a cluster and its workloads are ready
 version_added: 1.0.0
 description:
-  - Waits until every condition of a list holds, all of them at the same moment, and says of each thing that is not
-    ready what it is waiting for.
-  - Kubernetes objects are listed once and then watched, one watch for each kind; the answer comes with the event that
-    makes the last condition true. Only HTTP answers are asked for again and again.
-  - That an object exists, or that a status of an older generation was good, is never enough. An object that is being
-    deleted, a kind without conditions to judge it by and a selection that matches nothing are not ready.
-  - An API server that does not answer yet and a kind it does not serve yet are waited for like anything else.
-  - A thing that can never become ready, such as a failed Job, ends the wait at once.
+  - Waits until every condition of a list holds at the same time. For each object that is not ready, it reports the
+    reason.
+  - The module lists Kubernetes objects once and then watches them, with one watch for each kind. It returns as soon as
+    an event makes the last condition true. It polls only HTTP endpoints.
+  - The existence of an object, or a good status of an older generation, is never sufficient. An object that is being
+    deleted, a kind without conditions, and a selection without matches are not ready.
+  - The module also waits for an API server that does not answer yet and for a kind that it does not serve yet.
+  - An object that can never become ready, such as a failed Job, ends the wait at once.
 author:
   - The Drystone authors (@drystone)
 extends_documentation_fragment:
@@ -24,69 +24,68 @@ extends_documentation_fragment:
   - drystone.platform._kube
 attributes:
   check_mode:
-    details: Looks once, neither waits nor fails for what is not ready, and tells in RV(ready) how things stand.
+    details: Checks once and returns the result in RV(ready). It neither waits nor fails if something is not ready.
   diff_mode:
     support: none
-    details: Nothing is ever changed.
+    details: The module never changes anything.
 requirements:
   - jmespath, for expressions
   - requests, for HTTP answers
 options:
   kubeconfig:
     description:
-      - Path of the kubeconfig file. Needed for every condition but C(http) with a full URL. Only this file is read;
-        the environment variables E(KUBECONFIG) and C(K8S_AUTH_*) are ignored, so that no other cluster can be meant by
-        accident.
+      - Path of the kubeconfig file. Required for every condition except C(http) with a full URL. The module ignores
+        the environment variables E(KUBECONFIG) and C(K8S_AUTH_*), so that it cannot use another cluster by accident.
     required: false
   timeout:
     description:
-      - Seconds after which the wait fails and names everything that is not ready. V(0) looks once and then fails.
+      - Seconds after which the wait fails and lists everything that is not ready. With V(0) the module checks once.
     type: int
     default: 300
   conditions:
     description:
-      - What is to hold. Each entry has exactly one of the keys below.
+      - The conditions. Each entry has exactly one of the keys below.
     type: list
     elements: dict
     required: true
     suboptions:
       workloads:
         description:
-          - Workloads whose every replica is updated and available, with none of an older template left. Jobs are to be
-            complete, Pods ready or run to their end.
-          - What belongs to another workload is judged with it; runs of a CronJob are not looked at.
+          - Workloads of which every replica is updated and available, and no replica of an older template exists. Jobs
+            must be complete, Pods must be ready or have succeeded.
+          - The module checks objects that belong to another workload together with it. It ignores Jobs of a CronJob.
         type: dict
         suboptions:
           namespaces:
-            description: Namespaces; each must hold something that is asked for.
+            description: Namespaces; each must contain at least one of the selected objects.
             type: list
             elements: str
             required: true
           names:
-            description: Names that must be there, each in every namespace. Without names everything counts.
+            description: Names that must exist in every namespace. Without names all objects count.
             type: list
             elements: str
           selector:
             description: Label selector, as kubectl takes it.
             type: str
           kinds:
-            description: Kinds to look at. Without it all of them, C(Rollout) only where the cluster serves it.
+            description: Kinds to check. By default all kinds; C(Rollout) only if the cluster serves it.
             type: list
             elements: str
             choices: [Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, Pod, Rollout]
       nodes:
-        description: Nodes that are Ready and no longer carry the taints of a starting node.
+        description: Nodes that are Ready and no longer have the taints of a starting node.
         type: dict
         suboptions:
           count:
-            description: At least so many nodes; all that match must be ready.
+            description: Minimum number of nodes. All matching nodes must be ready.
             type: int
             default: 1
           selector:
             description: Label selector, as kubectl takes it.
             type: str
       crds:
-        description: CustomResourceDefinitions that are established, their names accepted.
+        description: CustomResourceDefinitions that are established and whose names are accepted.
         type: dict
         suboptions:
           names:
@@ -105,8 +104,8 @@ options:
             required: true
       applications:
         description:
-          - Argo CD Applications that are Synced and Healthy, compared with the source they have now, with no sync
-            running and their health taken after the last sync.
+          - Argo CD Applications that are Synced and Healthy. Argo CD must have compared them with their current source,
+            no sync may be running, and their health must be newer than the last sync.
         type: dict
         suboptions:
           namespace:
@@ -114,47 +113,48 @@ options:
             type: str
             default: argocd
           names:
-            description: Names that must be there. Without names all Applications of the namespace count.
+            description: Names that must exist. Without names all Applications of the namespace count.
             type: list
             elements: str
           selector:
             description: Label selector, as kubectl takes it.
             type: str
           revision:
-            description: Commit they must be at; in full, or at least its first seven characters.
+            description: Commit that must be deployed; the full hash, or at least its first seven characters.
             type: str
       http:
         description:
-          - An answer over HTTP or HTTPS. Redirects are not followed, proxies of the environment are not used.
+          - An HTTP or HTTPS response. The module does not follow redirects and does not use proxies from the
+            environment.
         type: dict
         suboptions:
           url:
             description:
-              - What to ask for.
-              - A path alone, such as V(/readyz) or V(/api/v1/namespaces/dev/services/greeter:8000/proxy/healthz), is
-                asked of the API server with the kubeconfig's credentials; so no port has to be open on this host.
+              - The URL to request.
+              - A path such as V(/readyz) or V(/api/v1/namespaces/dev/services/greeter:8000/proxy/healthz) is requested
+                from the API server with the kubeconfig's credentials. No port has to be open on this host.
             type: str
             required: true
           status:
-            description: The status code of the answer.
+            description: The expected status code.
             type: int
             default: 200
           body:
-            description: Text that must be in the body.
+            description: Text that the body must contain.
             type: str
           expression:
             description:
-              - JMESPath expression over the body, which must be JSON. It holds if it gives anything but null, false,
-                zero or something empty.
+              - JMESPath expression on the body, which must be JSON. It holds if the result is not null, false, zero or
+                empty.
             type: str
           headers:
-            description: Headers to send, such as C(Host). They are logged; a token belongs in C(bearer_token).
+            description: Headers to send, such as C(Host). Ansible logs them, so put a token into C(bearer_token).
             type: dict
           bearer_token:
             description: Token to send in the C(Authorization) header.
             type: str
           ca_path:
-            description: File with the certificate authorities to trust instead of the system's.
+            description: File with the certificate authorities to trust instead of those of the system.
             type: path
           validate_certs:
             description: Whether the server's certificate must be valid.
@@ -176,7 +176,7 @@ options:
             description: Namespace. Without it all namespaces.
             type: str
           names:
-            description: Names that must be there. Without names everything counts.
+            description: Names that must exist. Without names all objects count.
             type: list
             elements: str
           selector:
@@ -184,9 +184,9 @@ options:
             type: str
           expression:
             description:
-              - JMESPath expression over the object. It holds if it gives anything but null, false, zero or something
-                empty; before it is asked, the status must be for the current generation.
-              - Without an expression the module's rule for the kind decides or, where it has none, the object's
+              - JMESPath expression on the object. It holds if the result is not null, false, zero or empty. The module
+                evaluates it only when the status is for the current generation.
+              - Without an expression the module uses its rule for the kind. If it has none, it uses the object's
                 condition C(Ready), C(Available) or C(Healthy).
             type: str
 seealso:
@@ -194,7 +194,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Wait for the nodes and everything that runs in two namespaces
+- name: Wait for the nodes and all workloads in two namespaces
   drystone.platform.cluster_ready:
     kubeconfig: ~/.local/state/drystone/drystone-dev/kubeconfig
     timeout: 180
@@ -204,7 +204,7 @@ EXAMPLES = r"""
       - workloads:
           namespaces: [kube-system, argocd]
 
-- name: Wait until Argo CD has brought a commit to the cluster and the service answers
+- name: Wait until Argo CD has deployed a commit and the service answers
   drystone.platform.cluster_ready:
     kubeconfig: ~/.local/state/drystone/drystone-dev/kubeconfig
     conditions:
@@ -229,7 +229,7 @@ EXAMPLES = r"""
           names: [git-server]
           expression: status.phase == 'Bound'
 
-- name: Look into what is not ready, and go on
+- name: Show what is not ready, and continue
   block:
     - name: Wait for the workloads of the development environment
       drystone.platform.cluster_ready:
@@ -240,24 +240,24 @@ EXAMPLES = r"""
               namespaces: [dev]
       register: wait
   rescue:
-    - name: Show only what is not ready
+    - name: Show the objects that are not ready
       ansible.builtin.debug:
         msg: "{{ wait.conditions | map(attribute='unmet') | flatten }}"
 """
 
 RETURN = r"""
 ready:
-  description: Whether every condition holds. Can be false only in check mode and in a failure.
+  description: Whether every condition holds. False only in check mode and in a failure.
   returned: always, except when the task's input is wrong
   type: bool
   sample: true
 elapsed:
-  description: Seconds the module waited.
+  description: Seconds that the module waited.
   returned: always, except when the task's input is wrong
   type: float
   sample: 17.3
 conditions:
-  description: The conditions in the order given.
+  description: The conditions in the given order.
   returned: always, except when the task's input is wrong
   type: list
   elements: dict
@@ -278,7 +278,7 @@ conditions:
           terminal: false
   contains:
     type:
-      description: The key the condition was given by.
+      description: The key of the condition, such as C(workloads).
       returned: always
       type: str
     title:
@@ -286,50 +286,50 @@ conditions:
       returned: always
       type: str
     ready:
-      description: Whether it holds.
+      description: Whether the condition holds.
       returned: always
       type: bool
     reason:
-      description: How many of its things are ready.
+      description: The number of ready objects.
       returned: always
       type: str
     elapsed:
-      description: Seconds until it held for good, or until the end of the wait.
+      description: Seconds until the condition held permanently, or until the end of the wait.
       returned: always
       type: float
     unmet:
-      description: What is not ready; C(kind) and C(name) are empty where the things cannot be seen at all.
+      description: The objects that are not ready. C(kind) and C(name) are empty if the objects cannot be read.
       returned: always
       type: list
       elements: dict
       contains:
         kind:
-          description: Its kind.
+          description: Kind of the object.
           returned: always
           type: str
         namespace:
-          description: Its namespace, if it has one.
+          description: Namespace of the object, if it has one.
           returned: always
           type: str
         name:
-          description: Its name; empty for things that should be there and are not.
+          description: Name of the object; empty for missing objects.
           returned: always
           type: str
         reason:
-          description: Why it is not ready, by its own status.
+          description: The reason why it is not ready, from its own status.
           returned: always
           type: str
         details:
-          description: What its pods and the last warning about it say.
+          description: Reasons from its pods, and the last warning event about it.
           returned: always
           type: list
           elements: str
         unchanged_for:
-          description: Seconds for which the reason has been the same.
+          description: Seconds since the reason last changed.
           returned: always
           type: float
         terminal:
-          description: Whether it can never become ready by itself.
+          description: Whether the object can never become ready without intervention.
           returned: always
           type: bool
 """

@@ -8,29 +8,29 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: engine_info
 version_added: 1.0.0
-short_description: Tell what Docker engine there is and whether kind can use it
+short_description: Get information about the Docker engine and whether kind can use it
 description:
-  - Asks the engine that the C(docker) client of this user would use, honouring C(DOCKER_HOST) and contexts.
-  - Tells whose engine it is, which capabilities this host withholds, and what a user must do about an engine that
-    can be neither used nor installed.
+  - Queries the engine that the C(docker) client of this user would use, including C(DOCKER_HOST) and contexts.
+  - Returns whether Drystone installed the engine, which capabilities the host does not grant, and what the user must do
+    if Drystone can neither use nor install an engine.
 author: The Drystone authors (@drystone)
 options:
   may_install:
-    description: Whether an engine may be installed or started where none answers. It only changes RV(problem).
+    description: Whether Drystone may install or start an engine if none answers. This affects only RV(problem).
     type: bool
     default: true
   record:
-    description: The file that says that the engine was installed or configured by this collection.
+    description: The file that records that this collection installed or configured the engine.
     type: path
     default: /var/lib/drystone/engine.json
   wait:
-    description: For how many seconds to wait for the engine to answer.
+    description: Seconds to wait until the engine answers.
     type: int
     default: 0
   probe_privileged:
     description:
-      - Whether to try a privileged container where the host withholds capabilities.
-      - An empty image is imported and a container of it is started; both are removed again.
+      - Whether to start a privileged container as a test if the host does not grant all capabilities.
+      - The module imports an empty image, starts a container of it and removes both.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -38,10 +38,10 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    description: It only reads. The container of O(probe_privileged) is tried in check mode too, and removed.
+    description: The module only reads. It also starts and removes the container of O(probe_privileged) in check mode.
   diff_mode:
     support: none
-    description: Nothing is changed.
+    description: The module changes nothing.
 """
 
 EXAMPLES = r"""
@@ -49,12 +49,12 @@ EXAMPLES = r"""
   drystone.platform.engine_info:
   register: engine
 
-- name: Give a started engine half a minute to answer
+- name: Wait up to half a minute for a started engine
   drystone.platform.engine_info:
     wait: 30
   register: engine
 
-- name: Refuse an engine on which kind could start no node
+- name: Fail if kind could not start nodes on the engine
   drystone.platform.engine_info:
     probe_privileged: true
   register: engine
@@ -63,7 +63,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 engine:
-  description: The engine as it answered.
+  description: The engine's response.
   returned: always
   type: dict
   sample:
@@ -81,15 +81,15 @@ engine:
     runtimes: [drystone-runc, io.containerd.runc.v2, runc]
   contains:
     state:
-      description: V(running), V(stopped), V(denied) where the socket is closed to this user, V(absent) or V(broken).
+      description: V(running), V(stopped), V(denied) if this user may not open the socket, V(absent) or V(broken).
       type: str
       returned: always
     host:
-      description: Where it is.
+      description: Address of the engine.
       type: str
       returned: always
     reason:
-      description: Why it does not answer.
+      description: Why the engine does not answer.
       type: str
       returned: always
     version:
@@ -97,92 +97,92 @@ engine:
       type: str
       returned: always
     api_version:
-      description: Version of its API.
+      description: Version of the engine's API.
       type: str
       returned: always
     data_root:
-      description: Where it keeps images and containers.
+      description: Directory of images and containers.
       type: str
       returned: always
     storage_driver:
-      description: Its storage driver.
+      description: Storage driver of the engine.
       type: str
       returned: always
     cgroup_version:
-      description: The cgroup version it uses.
+      description: The cgroup version that the engine uses.
       type: str
       returned: always
     default_runtime:
-      description: The OCI runtime it uses by default.
+      description: The default OCI runtime.
       type: str
       returned: always
     rootless:
-      description: Whether it runs without root.
+      description: Whether the engine runs without root.
       type: bool
       returned: always
     containers:
-      description: How many containers it has.
+      description: Number of containers.
       type: int
       returned: always
     runtimes:
-      description: The OCI runtimes it knows.
+      description: The configured OCI runtimes.
       type: list
       elements: str
       returned: always
 daemon:
-  description: Path of C(dockerd), empty where there is none.
+  description: Path of C(dockerd), empty if it is not installed.
   returned: always
   type: str
   sample: /usr/sbin/dockerd
 daemon_json:
-  description: What C(/etc/docker/daemon.json) holds; null where there is none.
+  description: Content of C(/etc/docker/daemon.json); null if the file does not exist.
   returned: always
   type: dict
   sample: {}
 data_root_exists:
-  description: Whether C(/var/lib/docker) is there.
+  description: Whether C(/var/lib/docker) exists.
   returned: always
   type: bool
   sample: true
 managed:
-  description: Whether this collection may configure the engine; it is on record, is not there, or has never been used.
+  description: Whether this collection may configure the engine; it is recorded, absent, or was never used.
   returned: always
   type: bool
   sample: true
 recorded:
-  description: Whether the engine is on record as installed or configured by this collection.
+  description: Whether this collection installed or configured the engine, according to O(record).
   returned: always
   type: bool
   sample: true
 missing_capabilities:
-  description: The capabilities that C(--privileged) asks for and that no service can have on this host.
+  description: The capabilities that C(--privileged) needs and that the host does not grant.
   returned: always
   type: list
   elements: str
   sample: [CAP_SYS_RESOURCE]
 nofile_hard_limit:
-  description: The hard limit on open files of a process here; -1 is unlimited.
+  description: The hard limit on open files of a process on this host; -1 is unlimited.
   returned: always
   type: int
   sample: 20000
 stale_pid_files:
-  description: Pid files that a crashed engine left behind.
+  description: Pid files that a crashed engine left.
   returned: always
   type: list
   elements: str
   sample: [/run/docker.pid]
 privileged_error:
-  description: Why a privileged container cannot start, empty if it can; null where that was not tried.
+  description: Why a privileged container cannot start; empty if it can, null if the module did not test it.
   returned: always
   type: str
   sample: ""
 problem:
-  description: Why the engine can be neither used nor brought up, and what to do; empty if it can.
+  description: Why Drystone can neither use nor start the engine, and what to do; empty if it can.
   returned: always
   type: str
   sample: ""
 log:
-  description: The last lines of the engine's log, where it was waited for in vain.
+  description: The last lines of the engine's log if the engine did not answer within O(wait).
   returned: always
   type: str
   sample: ""

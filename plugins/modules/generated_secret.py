@@ -11,18 +11,19 @@ version_added: 1.0.0
 author:
   - The Drystone authors (@drystone)
 description:
-  - Makes sure that a Secret has the given keys. Missing values are generated; a value that is there is never changed,
-    whoever made it, so nothing rotates on a second run. The one exception is a certificate of ours that is about to
-    expire.
-  - The cluster is the only truth. No value is returned or shown, only fingerprints and the public halves of SSH keys.
-  - A Secret that something else created is used if it has all the keys, and never extended.
+  - Ensures that a Secret has the given keys. It generates missing values and never changes an existing value, whoever
+    created it. Therefore a second run rotates nothing. The only exception is a certificate that Drystone created and
+    that expires soon.
+  - The Secret in the cluster is the only source of truth. The module never returns or shows a value, only fingerprints
+    and the public halves of SSH keys.
+  - If something else created the Secret, the module uses it if it has all the keys, and never adds keys to it.
 extends_documentation_fragment:
   - drystone.platform._attributes
   - drystone.platform._kube
 attributes:
   check_mode:
     details:
-      - The public keys and fingerprints of values that would be generated are those of throw-away values.
+      - For values that a run would generate, the public keys and fingerprints are those of temporary values.
   diff_mode:
     details:
       - The diff shows fingerprints.
@@ -36,22 +37,22 @@ options:
     type: str
     required: true
   labels:
-    description: Labels of the Secret when it is created, beside C(app.kubernetes.io/managed-by=drystone).
+    description: Labels of a new Secret in addition to C(app.kubernetes.io/managed-by=drystone).
     type: dict
     default: {}
   state:
-    description: Whether the Secret is to be there. V(absent) deletes it if Drystone made it; files stay.
+    description: Whether the Secret exists. V(absent) deletes it if Drystone created it, and keeps files.
     type: str
     choices:
       - present
       - absent
     default: present
   rotate:
-    description: Make all values anew. Each run with it does so again.
+    description: Replace all values with new ones in every run.
     type: bool
     default: false
   entries:
-    description: The keys of the Secret. Needed for O(state=present).
+    description: The keys of the Secret. Required for O(state=present).
     type: list
     elements: dict
     suboptions:
@@ -63,10 +64,9 @@ options:
         description:
           - What to generate.
           - V(password) is a random string of letters and digits.
-          - V(ssh_ed25519) is an SSH private key without passphrase, in OpenSSH's format.
-          - V(tls_certificate) is a private key (ECDSA P-256) followed by a certificate that it signed itself, for a
-            server, in PEM format. It is made anew when it is valid for less than 30 days or lacks one of
-            O(entries[].hosts).
+          - V(ssh_ed25519) is an SSH private key without passphrase, in OpenSSH format.
+          - V(tls_certificate) is a private key (ECDSA P-256) followed by a self-signed server certificate, in PEM
+            format. The module replaces it if it expires within 30 days or lacks one of O(entries[].hosts).
         type: str
         choices:
           - password
@@ -78,20 +78,20 @@ options:
         type: int
         default: 32
       comment:
-        description: Comment at the end of the public half of an SSH key.
+        description: Comment in the public half of an SSH key.
         type: str
         default: ""
       hosts:
-        description: Names and addresses that a certificate is for. Needed for V(tls_certificate).
+        description: Names and addresses in the certificate. Required for V(tls_certificate).
         type: list
         elements: str
       days:
-        description: How many days a new certificate is valid.
+        description: Validity of a new certificate in days.
         type: int
         default: 365
       path:
         description:
-          - File on the host that mirrors the value, mode 0600. It is put right if it differs.
+          - File on the host for a copy of the value, mode 0600. The module corrects a file with another content.
           - Its directory must exist.
         type: path
 requirements:
@@ -110,7 +110,7 @@ EXAMPLES = r"""
       - name: auth
         kind: password
 
-- name: Generate an SSH key pair once and keep a copy of the private half for the operator
+- name: Generate an SSH key pair once and copy the private half for the operator
   drystone.platform.generated_secret:
     kubeconfig: ~/.kube/config
     namespace: git
@@ -122,7 +122,7 @@ EXAMPLES = r"""
         path: /home/operator/.ssh/id_example
   register: keys
 
-- name: Generate the certificate of a server, and again when it is about to expire
+- name: Generate the certificate of a server and renew it before it expires
   drystone.platform.generated_secret:
     kubeconfig: ~/.kube/config
     namespace: git
@@ -132,11 +132,11 @@ EXAMPLES = r"""
         kind: tls_certificate
         hosts: [git-server.git.svc, 127.0.0.1]
 
-- name: Show what may be shown of it
+- name: Show the public key
   ansible.builtin.debug:
     msg: "{{ keys.public_keys.operator }}"
 
-- name: Explain a Secret of the same name that something else made
+- name: Handle a Secret of the same name that something else created
   block:
     - name: Generate a token
       drystone.platform.generated_secret:
@@ -148,7 +148,7 @@ EXAMPLES = r"""
             kind: password
             length: 64
   rescue:
-    - name: Name the Secret that is in the way
+    - name: Show the error, which names the Secret
       ansible.builtin.fail:
         msg: "{{ ansible_failed_result.msg }}"
 """
@@ -156,19 +156,20 @@ EXAMPLES = r"""
 RETURN = r"""
 action:
   description:
-    - What happened to the Secret, or would in check mode. One of V(created), V(configured), V(unchanged), V(deleted).
+    - The action on the Secret, in check mode the action that a run would take. One of V(created), V(configured),
+      V(unchanged), V(deleted).
   returned: success
   type: str
   sample: unchanged
 generated:
-  description: The keys whose values were generated.
+  description: The keys whose values the module generated.
   returned: success
   type: list
   elements: str
   sample:
     - auth
 written:
-  description: The files that were written.
+  description: The files that the module wrote.
   returned: success
   type: list
   elements: str
@@ -185,7 +186,7 @@ certificates:
   type: dict
   sample: {}
 fingerprints:
-  description: The beginning of the SHA-256 sum of every value, by key.
+  description: The first characters of the SHA-256 checksum of every value, by key.
   returned: success
   type: dict
   sample:

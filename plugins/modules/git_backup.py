@@ -6,14 +6,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: git_backup
-short_description: Keep a branch of a Git repository with its history in a bundle file
+short_description: Save a branch of a Git repository with its history in a bundle file
 version_added: 1.0.0
 author:
   - The Drystone authors (@drystone)
 description:
-  - Writes a branch with its whole history into a Git bundle, from which M(drystone.platform.git_seed) or C(git clone)
-    bring it back.
-  - A bundle that has the branch's newest commit already is left as it is. The file is replaced whole or not at all.
+  - Writes a branch with its whole history to a Git bundle. M(drystone.platform.git_seed) or C(git clone) restore it.
+  - If the bundle already contains the newest commit of the branch, the module does not change it. Otherwise it replaces
+    the file atomically.
 extends_documentation_fragment:
   - drystone.platform._attributes
   - drystone.platform._git_remote
@@ -27,27 +27,27 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Keep the history
+- name: Save the history
   drystone.platform.git_backup:
     repository: ssh://git@127.0.0.1:2222/srv/git/platform.git
     private_key: ~/.local/state/drystone/drystone-dev/git/operator_key
     known_hosts: ~/.local/state/drystone/drystone-dev/git/known_hosts
     path: ~/.local/share/drystone/drystone-dev/platform.bundle
 
-- name: Keep another branch
+- name: Save another branch
   drystone.platform.git_backup:
     repository: /srv/git/platform.git
     branch: next
     path: /var/backups/platform-next.bundle
 
-- name: Carry on where the server does not answer
+- name: Continue if the server does not answer
   block:
-    - name: Keep the history
+    - name: Save the history
       drystone.platform.git_backup:
         repository: ssh://git@127.0.0.1:2222/srv/git/platform.git
         path: /var/backups/platform.bundle
   rescue:
-    - name: Say what was not kept
+    - name: Show the error
       ansible.builtin.debug:
         msg: "{{ ansible_failed_result.msg }}"
 """
@@ -55,8 +55,8 @@ EXAMPLES = r"""
 RETURN = r"""
 action:
   description:
-    - V(written), the file was written, or would be in check mode; V(kept), it had the commit; V(empty), the repository
-      has no such branch.
+    - V(written), the module wrote the file, or would write it in check mode; V(kept), the file already contained the
+      commit; V(empty), the repository has no such branch.
   returned: success
   type: str
   sample: written
@@ -66,7 +66,7 @@ revision:
   type: str
   sample: 5b3d2b0ce1b2f1d6c5a4f0b0f3a1e2d3c4b5a697
 msg:
-  description: The outcome in a sentence.
+  description: The result in one sentence.
   returned: success
   type: str
   sample: /var/backups/platform.bundle has /srv/git/platform.git (main) at 5b3d2b0ce1b2.

@@ -6,19 +6,19 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: git_readers
-short_description: Say who may read which repository of the Git server in the cluster
+short_description: Control who may read which repository of the Git server in the cluster
 version_added: 1.0.0
 author:
   - The Drystone authors (@drystone)
 description:
-  - Lets in whatever credentials lie in the given Secrets, each for one repository and for reading, and nothing else.
-    The Git server is that of the role C(git_server).
-  - Of an SSH key (C(ssh) of a Secret) the server gets the public half with a forced command, in ConfigMap
-    C(git/git-server-readers). Of a token (C(password) of a Secret) it gets the SHA-256 sum, in Secret
+  - Authorizes the credentials in the given Secrets at the Git server of the role C(git_server). Each credential may
+    only read one repository.
+  - For an SSH key (C(ssh) in a Secret) the server receives the public half with a forced command, in the ConfigMap
+    C(git/git-server-readers). For a token (C(password) in a Secret) it receives the SHA-256 checksum, in the Secret
     C(git/git-server-https-readers).
-  - A credential that was replaced is withdrawn only once the reader's O(readers[].syncers) have used its successor, as
-    the server's log tells. Until then both work, so there is no moment without one that does.
-  - The credentials of readers that are not listed any more are withdrawn at once.
+  - Revokes a replaced credential only after the server's log shows that O(readers[].syncers) have used its successor.
+    Until then both work, so that a working credential exists at every moment.
+  - Revokes the credentials of readers that are no longer listed at once.
 extends_documentation_fragment:
   - drystone.platform._attributes
   - drystone.platform._kube
@@ -34,7 +34,7 @@ options:
     required: true
     suboptions:
       user:
-        description: Name of the reader; over HTTPS it is the user name.
+        description: Name of the reader, for HTTPS also the user name.
         type: str
         required: true
       repository:
@@ -46,16 +46,16 @@ options:
         type: str
         required: true
       secrets:
-        description: Names of the Secrets. Those that do not exist, yet or any more, are left out.
+        description: Names of the Secrets. The module ignores Secrets that do not exist.
         type: list
         elements: str
         required: true
       syncers:
-        description: Label selector of the Pods that read the repository again and again.
+        description: Label selector of the Pods that read the repository regularly.
         type: str
         default: ""
   timeout:
-    description: Seconds in which the syncers have to use new credentials before the old ones are withdrawn.
+    description: Seconds to wait until the syncers use new credentials. The module then revokes the old ones.
     type: int
     default: 180
 requirements:
@@ -77,27 +77,27 @@ EXAMPLES = r"""
           - site-git-credentials-staged
         syncers: app.kubernetes.io/component=git-syncer
 
-- name: Let nobody in but Argo CD and the operator
+- name: Revoke all access except that of Argo CD and the operator
   drystone.platform.git_readers:
     kubeconfig: ~/.kube/config
     readers: []
 
-- name: Say what a rotation waits for
+- name: Complete a rotation and show which Pods it waits for
   block:
-    - name: Withdraw what was replaced
+    - name: Revoke replaced credentials
       drystone.platform.git_readers:
         kubeconfig: ~/.kube/config
         readers: "{{ readers }}"
         timeout: 300
   rescue:
-    - name: Name the Pods that still use the old credential
+    - name: Show the Pods that have not used the new credential
       ansible.builtin.fail:
         msg: "{{ ansible_failed_result.msg }}"
 """
 
 RETURN = r"""
 readers:
-  description: The credentials that may read afterwards, or would in check mode, each with what may be told of it.
+  description: The credentials with read access after the run, without secret values.
   returned: success
   type: list
   elements: dict
@@ -107,13 +107,13 @@ readers:
       auth: ssh
       fingerprint: SHA256:0/w1iYSmQZrg1tPp7dNtz2qmCn0b5fHx74JD3cQps5Y
 added:
-  description: Those of them that could not read before.
+  description: The credentials that received read access in this run.
   returned: success
   type: list
   elements: dict
   sample: []
 withdrawn:
-  description: The credentials that cannot read any more.
+  description: The revoked credentials.
   returned: success
   type: list
   elements: dict

@@ -6,38 +6,39 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: git_seed
-short_description: Seed a Git repository from a directory without overwriting what was committed there
+short_description: Seed a Git repository from a directory without overwriting commits
 version_added: 1.0.0
 author:
   - The Drystone authors (@drystone)
 description:
-  - Commits the content of a directory to a Git repository, under a prefix or as the whole of it, and pushes it, as a
-    fast-forward only.
-  - An empty repository gets its first commit, or its old history back from O(bundle).
-  - A repository whose content is still what this module brought last gets a commit on top when the source has changed.
-  - A repository whose content somebody else has changed since is left alone, and both commits are named.
-  - The same content makes no new commit.
+  - Commits the content of a directory to a Git repository, under a prefix or as its whole content, and pushes only
+    fast-forwards.
+  - If the repository is empty, the module creates its first commit, or restores its history from O(bundle).
+  - If the content is still the content of this module's last commit and the source has changed, the module adds a
+    commit.
+  - If somebody else has changed the content since then, the module changes nothing and names both commits.
+  - If the source has the same content as the repository, the module creates no commit.
 extends_documentation_fragment:
   - drystone.platform._attributes
   - drystone.platform._git_remote
 attributes:
   check_mode:
     details:
-      - The repository is read and everything but the push is done, so the prediction is exact. Only the hash of a
-        commit that would be made is not known.
+      - The module reads the repository and does everything except the push, so the prediction is exact. Only the hash
+        of a new commit is unknown.
   diff_mode:
     details:
       - The diff shows the commit and the changed paths.
 options:
   source:
     description:
-      - Directory with the content. What its own C(.gitignore) files leave out is left out.
-      - Without one, an empty repository gets its old history back from O(bundle), and nothing else is done.
+      - Directory with the content. Files that its own C(.gitignore) files exclude are not committed.
+      - Without this option the module only restores the history of an empty repository from O(bundle).
     type: path
   prefix:
     description:
-      - Directory in the repository that gets the content. Nothing outside it is touched.
-      - Without one the content is the whole of the repository.
+      - Directory in the repository that receives the content. The module changes nothing outside this directory.
+      - Without a prefix the content becomes the whole content of the repository.
     type: str
     default: ""
   subject:
@@ -45,7 +46,7 @@ options:
     type: str
     default: Bring deploy/ up to date
   bundle:
-    description: Git bundle whose history an empty repository gets first. Ignored where there is no such file.
+    description: Git bundle with the history to restore to an empty repository. Ignored if the file does not exist.
     type: path
 seealso:
   - module: drystone.platform.git_backup
@@ -61,14 +62,14 @@ EXAMPLES = r"""
     source: ./deploy
     prefix: deploy
 
-- name: Seed it with the history that was kept, if it is empty
+- name: Seed an empty repository and restore its saved history
   drystone.platform.git_seed:
     repository: /srv/git/platform.git
     source: ./deploy
     prefix: deploy
     bundle: ~/.local/share/drystone/drystone-dev/platform.bundle
 
-- name: Insist that this checkout is what the repository has
+- name: Fail if the repository has other content than this checkout
   drystone.platform.git_seed:
     repository: /srv/git/platform.git
     source: ./deploy
@@ -80,42 +81,42 @@ EXAMPLES = r"""
 RETURN = r"""
 action:
   description:
-    - What was done, or would be in check mode.
-    - V(seeded), an empty repository got its first commit; V(restored), it got its history from the bundle;
-      V(pushed), a commit was added; V(unchanged), nothing was to do; V(diverged), commits of somebody else are in
-      the way.
+    - The action, in check mode the action that a run would take.
+    - V(seeded), the module created the first commit of an empty repository; V(restored), it restored the history from
+      the bundle; V(pushed), it added a commit; V(unchanged), nothing had to change; V(diverged), it changed nothing
+      because of commits by somebody else.
   returned: success
   type: str
   sample: unchanged
 revision:
-  description: The head of the branch afterwards. Null in check mode where it would be a new commit.
+  description: The head of the branch after the run. Null in check mode if it would be a new commit.
   returned: success
   type: str
   sample: 5b3d2b0ce1b2f1d6c5a4f0b0f3a1e2d3c4b5a697
 before:
-  description: The head of the branch before. Null if there was none.
+  description: The head of the branch before the run. Null if the branch did not exist.
   returned: success
   type: str
   sample: 5b3d2b0ce1b2f1d6c5a4f0b0f3a1e2d3c4b5a697
 own:
-  description: The newest commit of the branch that was made by this module.
+  description: The newest commit of the branch that this module created.
   returned: success
   type: str
   sample: 5b3d2b0ce1b2f1d6c5a4f0b0f3a1e2d3c4b5a697
 ahead:
-  description: How many commits the branch had on top of it.
+  description: The number of commits after RV(own) on the branch before the run.
   returned: success
   type: int
   sample: 0
 paths:
-  description: The changed paths, each after the letter of its change.
+  description: The changed paths, each with the letter of its change (as in C(git diff --name-status)) in front.
   returned: success
   type: list
   elements: str
   sample:
     - M deploy/environments/dev/greeter/kustomization.yaml
 msg:
-  description: The outcome in a sentence.
+  description: The result in one sentence.
   returned: success
   type: str
   sample: ssh://git@127.0.0.1:2222/srv/git/platform.git (main) has the content of this checkout at 5b3d2b0ce1b2.

@@ -6,37 +6,37 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: git_sync_secret
-short_description: Keep the credential with which git-sync reads a private Git repository
+short_description: Manage the credential with which git-sync reads a private Git repository
 version_added: 1.0.0
 author:
   - The Drystone authors (@drystone)
 description:
-  - Keeps an SSH key with host keys, or a user with a password or token, in a Secret of the shape that git-sync mounts
-    at C(/etc/git-secret).
-  - Nothing is written before the credential has been proved. Its form is checked (the key can be read, has no
-    passphrase and is of an accepted type and size; the server's host key is known), and then O(ref) of the repository
-    is read with exactly this credential, by C(git) without the agent, the configuration and the prompts of the user.
-  - What can go wrong has one error each, told apart by RV(reason). The Secret is then left as it was.
-  - A key can be generated; its private half is kept nowhere but in the cluster. It waits in a Secret of its own,
-    O(name) with C(-staged) appended, until the server knows the public half. Then it replaces the old credential in
-    one request, so that a rotation leaves no moment without a credential that works.
-  - Only Secrets that this module has made are changed or deleted. Keys that somebody added to them stay.
+  - Stores an SSH key with host keys, or a user name with a password or token, in a Secret that git-sync can mount at
+    C(/etc/git-secret).
+  - Tests the credential before it writes anything. It checks the form of the credential (the key is readable, has no
+    passphrase and has an accepted type and size; the server's host key is known). Then it reads O(ref) of the
+    repository with exactly this credential. C(git) does not use the agent, configuration or prompts of the user.
+  - Reports each kind of problem with its own error, which RV(reason) identifies, and then does not change the Secret.
+  - Can generate a key, whose private half exists only in the cluster. The module keeps the new key in a separate
+    Secret, O(name) with C(-staged) appended, until the server accepts the public half. Then it replaces the old
+    credential in one request, so that a working credential exists at every moment of a rotation.
+  - Changes or deletes only Secrets that this module created, and keeps keys that somebody added to them.
 extends_documentation_fragment:
   - drystone.platform._attributes
   - drystone.platform._kube
 attributes:
   check_mode:
     details:
-      - The repository is read in check mode, too, so that the prediction is exact.
-      - The public key and fingerprint of a key that would be generated are those of a throw-away key, and whether the
-        server would accept it is not predicted.
+      - The module also reads the repository in check mode, so the prediction is exact.
+      - For a key that a run would generate, the module returns the public key and fingerprint of a temporary key. It
+        does not predict whether the server would accept the key.
   diff_mode:
     details:
       - The diff shows fingerprints.
   idempotent:
     support: partial
     details:
-      - With O(rotate=true) a new key is staged whenever none is waiting, which is what it is for.
+      - With O(rotate=true) the module stages a new key whenever no staged key exists. This is intended.
 options:
   namespace:
     description: Namespace of the Secret. It must exist.
@@ -48,11 +48,11 @@ options:
     required: true
   state:
     description:
-      - V(present) proves the credential and then makes sure that the Secret has it. With O(generate) that is the staged
-        key if there is one, and else the key that the Secret has; where there is neither a key is staged first.
-      - V(staged) makes sure that there is a key to be authorised at the Git server, and returns its public half. No
-        server is contacted. Nothing is done where the Secret has an SSH key already, unless O(rotate) is set.
-      - V(absent) deletes the Secret and the staged one.
+      - V(present) tests the credential and then stores it in the Secret. With O(generate) the module uses the staged
+        key if it exists, otherwise the key in the Secret. If there is no key, it stages one first.
+      - V(staged) generates a key that you can authorize at the Git server, and returns its public half. The module does
+        not contact the server. If the Secret already has an SSH key, it does nothing unless O(rotate) is set.
+      - V(absent) deletes the Secret and the staged Secret.
     type: str
     choices:
       - present
@@ -62,57 +62,57 @@ options:
   repository:
     description:
       - URL of the repository as git-sync uses it, C(ssh://user@host:port/path), C(user@host:path) or
-        C(https://host:port/path), without a password in it.
+        C(https://host:port/path). It must not contain a password.
       - Required with O(state=present).
     type: str
   check_repository:
     description:
       - URL of the same repository as this host reaches it. The default is O(repository).
-      - Host keys are looked up by the name in O(repository) all the same, as in the pod. The certificate of an HTTPS
-        server must have both names.
+      - The module still looks up host keys by the name in O(repository), as the pod does. The certificate of an HTTPS
+        server must contain both names.
     type: str
   ref:
-    description: Branch, tag or full hash of the commit that must be readable.
+    description: Branch, tag or full commit hash that must be readable.
     type: str
     default: main
   auth:
-    description: How to authenticate. The default is what the scheme of O(repository) says, which it must agree with.
+    description: How to authenticate. By default the scheme of O(repository) decides; another value must match it.
     type: str
     choices:
       - ssh
       - https
   private_key:
     description:
-      - SSH private key without passphrase, in OpenSSH or PEM format. It is stored in OpenSSH's.
-      - V(ed25519), V(ecdsa) of 256 bits or more and V(rsa) of 3072 bits or more are accepted.
+      - SSH private key without passphrase, in OpenSSH or PEM format. The module stores it in OpenSSH format.
+      - Accepted types are V(ed25519), V(ecdsa) with at least 256 bits and V(rsa) with at least 3072 bits.
     type: str
   private_key_file:
     description: File on the host with the SSH private key.
     type: path
   generate:
-    description: Generate an ed25519 key once, and keep it.
+    description: Generate an ed25519 key once and keep it in later runs.
     type: bool
     default: false
   rotate:
-    description: With O(state=staged), stage a new key though the Secret has one.
+    description: With O(state=staged), stage a new key even if the Secret already has a key.
     type: bool
     default: false
   known_hosts:
     description:
-      - Lines of C(known_hosts), as C(ssh-keyscan) prints them, of which those for the host of O(repository) are kept.
-        The name must be the one in O(repository), as in C([git.example.org]:2222) where the port is not 22.
-      - Without it the host keys that the Secret has are kept.
+      - Lines in C(known_hosts) format, as C(ssh-keyscan) prints them. The module keeps those for the host of
+        O(repository). The name must match O(repository), as in C([git.example.org]:2222) if the port is not 22.
+      - Without this option the module keeps the host keys in the Secret.
     type: str
   accept_host_key:
     description:
-      - Obtain the server's host keys with C(ssh-keyscan) and pin them where none is given and none is pinned yet.
-        Compare RV(host_key_fingerprints) with what the server's operator says.
-      - A pinned host key is never replaced by an obtained one. A server whose key changes is refused until its new key
-        is given in O(known_hosts).
+      - If no host key is given or pinned yet, get the server's host keys with C(ssh-keyscan) and pin them. Compare
+        RV(host_key_fingerprints) with the fingerprints that the server's operator publishes.
+      - The module never replaces a pinned host key automatically. If the server's key changes, it refuses the server
+        until O(known_hosts) contains the new key.
     type: bool
     default: false
   username:
-    description: User for HTTPS. It is shown in diffs.
+    description: User name for HTTPS. Diffs show it.
     type: str
   password:
     description: Password or token for HTTPS.
@@ -122,24 +122,23 @@ options:
     type: path
   ca_cert:
     description:
-      - Certificates in PEM format of the authority that signed the HTTPS server's certificate. The default is what the
-        host, and git-sync, trust anyway.
+      - Certificates, in PEM format, of the authority that signed the HTTPS server's certificate. By default the host
+        and git-sync use the authorities that they trust already.
     type: str
   require_read_only:
     description:
-      - Refuse a credential that may write. It is found out by asking the server to take a push, up to the point where
-        something would be sent.
-      - Rules that a server applies only to what it was sent, such as protected branches, are not seen.
+      - Refuse a credential that can write. The module starts a push and stops before it sends any data.
+      - It cannot detect rules that a server applies only to received data, such as protected branches.
     type: bool
     default: false
   timeout:
     description:
-      - For how many seconds a server is asked again that does not accept the credential yet, does not show the
-        repository yet or is down.
+      - Seconds to retry while the server does not accept the credential yet, does not have the repository yet, or is
+        down.
     type: int
     default: 0
   labels:
-    description: Labels of the Secret, beside the module's own. Others that it has stay.
+    description: Labels of the Secret in addition to the module's own. The module keeps other existing labels.
     type: dict
     default: {}
 requirements:
@@ -147,16 +146,16 @@ requirements:
   - git
   - ssh and ssh-keyscan of OpenSSH for SSH repositories
 notes:
-  - A running git-sync reads the Secret's new values at its next sync, once the kubelet has brought them into the pod,
-    which takes up to two minutes. Withdraw the old key at the server after that.
-  - Proxies named in the environment are used for HTTPS.
+  - The kubelet updates the Secret in a running pod within two minutes, and git-sync reads the new values at its next
+    sync. Revoke the old key at the server only after that.
+  - For HTTPS the module uses the proxies of the environment.
 seealso:
   - module: drystone.platform.git_sync_secret_info
   - module: drystone.platform.generated_secret
 """
 
 EXAMPLES = r"""
-- name: Store a deploy key from the vault, once it is proved to read the repository and not to write to it
+- name: Store a deploy key from the vault if it can read the repository and cannot write to it
   drystone.platform.git_sync_secret:
     kubeconfig: ~/.kube/config
     namespace: dev
@@ -166,7 +165,7 @@ EXAMPLES = r"""
     known_hosts: "{{ lookup('ansible.builtin.file', 'known_hosts') }}"
     require_read_only: true
 
-- name: Store a token for a server with a certificate of its own authority, and reach it through a forwarded port
+- name: Store a token for a server with a private certificate authority and reach the server through a forwarded port
   drystone.platform.git_sync_secret:
     kubeconfig: ~/.kube/config
     namespace: dev
@@ -177,7 +176,7 @@ EXAMPLES = r"""
     password_file: ~/.config/site/token
     ca_cert: "{{ lookup('ansible.builtin.file', 'ca.crt') }}"
 
-- name: Make a key that never leaves the cluster
+- name: Generate a key that never leaves the cluster
   drystone.platform.git_sync_secret:
     kubeconfig: ~/.kube/config
     namespace: dev
@@ -186,11 +185,11 @@ EXAMPLES = r"""
     generate: true
   register: staged
 
-- name: Show the public half, to be added as a read-only deploy key
+- name: Show the public key, to add it as a read-only deploy key
   ansible.builtin.debug:
     msg: "{{ staged.public_key }}"
 
-- name: Wait up to ten minutes until the key is authorised, and begin to use it
+- name: Wait up to ten minutes until the server accepts the key, then use it
   drystone.platform.git_sync_secret:
     kubeconfig: ~/.kube/config
     namespace: dev
@@ -201,7 +200,7 @@ EXAMPLES = r"""
     require_read_only: true
     timeout: 600
 
-- name: Begin a rotation; state=present with generate goes on with it once the new key is authorised
+- name: Start a rotation; state=present with generate completes it when the server accepts the new key
   drystone.platform.git_sync_secret:
     kubeconfig: ~/.kube/config
     namespace: dev
@@ -210,9 +209,9 @@ EXAMPLES = r"""
     generate: true
     rotate: true
 
-- name: Tell a withdrawn key from a server that is down
+- name: Distinguish a revoked key from a server that is down
   block:
-    - name: Prove the key again
+    - name: Test the key again
       drystone.platform.git_sync_secret:
         kubeconfig: ~/.kube/config
         namespace: dev
@@ -220,7 +219,7 @@ EXAMPLES = r"""
         repository: git@git.example.org:team/site-content.git
         generate: true
   rescue:
-    - name: Ask for the key to be authorised again
+    - name: Report that the server no longer accepts the key
       ansible.builtin.fail:
         msg: "{{ ansible_failed_result.msg }}"
       when: ansible_failed_result.reason | default('') == 'permission_denied'
@@ -229,7 +228,8 @@ EXAMPLES = r"""
 RETURN = r"""
 action:
   description:
-    - What happened, or would in check mode. One of V(created), V(configured), V(staged), V(deleted), V(unchanged).
+    - The action, in check mode the action that a run would take. One of V(created), V(configured), V(staged),
+      V(deleted), V(unchanged).
   returned: success
   type: str
   sample: configured
@@ -240,49 +240,48 @@ auth:
   sample: ssh
 public_key:
   description:
-    - The public half of the SSH key. With O(state=staged), and where RV(staged) is true, it is the one to be
-      authorised.
+    - The public half of the SSH key. With O(state=staged), and if RV(staged) is true, authorize this key at the server.
     - Null for HTTPS.
   returned: success, or failure with a key that is staged
   type: str
   sample: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI... dev/site-git-credentials
 fingerprint:
-  description: The fingerprint of the SSH key, or the beginning of a SHA-256 sum for HTTPS.
+  description: The fingerprint of the SSH key, or the first characters of a SHA-256 checksum for HTTPS.
   returned: success, or failure with a key that is staged
   type: str
   sample: SHA256:4rEdyZSaZkGc1rXLM9wK0iYYpHgcXXyqVjWnbFJfQ1Q
 host_key_fingerprints:
-  description: Type and fingerprint of each host key that is accepted.
+  description: Type and fingerprint of each accepted host key.
   returned: success, or failure with a key that is staged
   type: list
   elements: str
   sample:
     - ssh-ed25519 SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8
 staged:
-  description: Whether the key that is returned still waits to be authorised.
+  description: Whether the returned key is staged and not used yet.
   returned: success, or failure with a key that is staged
   type: bool
   sample: false
 commit:
-  description: The commit that O(ref) is in the repository. Null if it was not asked.
+  description: The commit of O(ref) in the repository. Null if the module did not read the repository.
   returned: success
   type: str
   sample: 5b3d2b0ce1b2f1d6c5a4f0b0f3a1e2d3c4b5a697
 rotated:
-  description: Whether another credential has replaced the one that the Secret had.
+  description: Whether a new credential replaced the previous one in the Secret.
   returned: success
   type: bool
   sample: false
 reason:
   description:
-    - Why it failed.
-    - Of the credential, V(key_unreadable), V(key_has_passphrase), V(key_type_refused), V(key_too_small),
+    - The reason for the failure.
+    - Problems of the credential are V(key_unreadable), V(key_has_passphrase), V(key_type_refused), V(key_too_small),
       V(username_missing), V(username_invalid), V(password_missing), V(password_invalid), V(ca_cert_unreadable),
       V(file_unreadable), V(url_invalid).
-    - Of the host key, V(host_key_missing), V(host_key_unreadable), V(host_key_changed).
-    - Of the server, V(permission_denied) for SSH, V(authentication_failed) for HTTPS, V(repository_not_found),
-      V(ref_not_found), V(remote_unavailable), V(tls_not_trusted), V(write_allowed).
-    - Of the Secret, V(not_ours).
+    - Problems of the host key are V(host_key_missing), V(host_key_unreadable), V(host_key_changed).
+    - Problems of the server are V(permission_denied) for SSH, V(authentication_failed) for HTTPS,
+      V(repository_not_found), V(ref_not_found), V(remote_unavailable), V(tls_not_trusted), V(write_allowed).
+    - V(not_ours) means that another program created the Secret.
   returned: failure
   type: str
   sample: permission_denied

@@ -6,26 +6,25 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: git_sync_secret_info
-short_description: Tell what credential git-sync has, and whether it reads its repository
+short_description: Get information about the credential of git-sync, and test it
 version_added: 1.0.0
 author:
   - The Drystone authors (@drystone)
 description:
-  - Reads a Secret of the shape that git-sync uses, and the one in which a generated key waits to be authorised. Returns
-    what may be shown of them.
-  - On request the credential is tried, from this host and as M(drystone.platform.git_sync_secret) proves it. A
-    credential that does not work is a result here, and no failure.
+  - Reads the Secret of git-sync and the Secret with a staged key. Returns only values that are not secret.
+  - With O(check) the module tests the credential from this host in the same way as
+    M(drystone.platform.git_sync_secret). If the credential does not work, the module returns this and does not fail.
 extends_documentation_fragment:
   - drystone.platform._attributes
   - drystone.platform._kube
 attributes:
   check_mode:
     details:
-      - It only reads.
+      - The module only reads.
   diff_mode:
     support: none
     details:
-      - Nothing is changed.
+      - The module changes nothing.
 options:
   namespace:
     description: Namespace of the Secret.
@@ -40,13 +39,13 @@ options:
     type: bool
     default: false
   repository:
-    description: URL of the repository as git-sync uses it. The default is the one for which the Secret was made.
+    description: URL of the repository as git-sync uses it. By default the URL for which the Secret was created.
     type: str
   check_repository:
     description: URL of the same repository as this host reaches it. The default is O(repository).
     type: str
   ref:
-    description: Branch, tag or full hash of the commit to read. The default is the one for which the Secret was made.
+    description: Branch, tag or full commit hash to read. By default the reference for which the Secret was created.
     type: str
 requirements:
   - cryptography
@@ -57,19 +56,19 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Read what git-sync has
+- name: Read the credential of git-sync
   drystone.platform.git_sync_secret_info:
     kubeconfig: ~/.kube/config
     namespace: dev
     name: site-git-credentials
   register: credentials
 
-- name: Find a key that was staged and never authorised
+- name: Show a staged key that is not used yet
   ansible.builtin.debug:
     msg: "{{ credentials.staged_public_key }}"
   when: credentials.staged_public_key is not none
 
-- name: Insist that the credential works now
+- name: Fail if the credential does not work
   drystone.platform.git_sync_secret_info:
     kubeconfig: ~/.kube/config
     namespace: dev
@@ -78,7 +77,7 @@ EXAMPLES = r"""
   register: checked
   failed_when: checked is failed or not checked.readable
 
-- name: Try it on the repository as this host reaches it
+- name: Test the credential with the URL by which this host reaches the repository
   drystone.platform.git_sync_secret_info:
     kubeconfig: ~/.kube/config
     namespace: dev
@@ -89,12 +88,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 exists:
-  description: Whether there is such a Secret.
+  description: Whether the Secret exists.
   returned: success
   type: bool
   sample: true
 ours:
-  description: Whether M(drystone.platform.git_sync_secret) made it.
+  description: Whether M(drystone.platform.git_sync_secret) created the Secret.
   returned: success
   type: bool
   sample: true
@@ -109,29 +108,30 @@ public_key:
   type: str
   sample: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI... dev/site-git-credentials
 fingerprint:
-  description: The fingerprint of the SSH key, or the beginning of a SHA-256 sum for HTTPS. Null if there is none.
+  description: >-
+    The fingerprint of the SSH key, or the first characters of a SHA-256 checksum for HTTPS. Null if there is none.
   returned: success
   type: str
   sample: SHA256:4rEdyZSaZkGc1rXLM9wK0iYYpHgcXXyqVjWnbFJfQ1Q
 host_key_fingerprints:
-  description: Type and fingerprint of each host key that is accepted.
+  description: Type and fingerprint of each accepted host key.
   returned: success
   type: list
   elements: str
   sample:
     - ssh-ed25519 SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8
 staged_public_key:
-  description: The public half of the key that waits to be authorised. Null if there is none.
+  description: The public half of the staged key. Null if there is none.
   returned: success
   type: str
   sample: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI... dev/site-git-credentials
 staged_fingerprint:
-  description: Its fingerprint. Null if there is none.
+  description: The fingerprint of the staged key. Null if there is none.
   returned: success
   type: str
   sample: SHA256:4rEdyZSaZkGc1rXLM9wK0iYYpHgcXXyqVjWnbFJfQ1Q
 repository:
-  description: The repository that the credential is for. Null if it is not known.
+  description: The repository for which the Secret was created. Null if it is unknown.
   returned: success
   type: str
   sample: git@git.example.org:team/site-content.git
@@ -141,24 +141,24 @@ ref:
   type: str
   sample: main
 readable:
-  description: Whether the credential reads the repository now.
+  description: Whether the credential can read the repository.
   returned: with O(check)
   type: bool
   sample: true
 commit:
-  description: The commit that O(ref) is now. Null if it cannot be read.
+  description: The current commit of O(ref). Null if the credential cannot read it.
   returned: with O(check)
   type: str
   sample: 5b3d2b0ce1b2f1d6c5a4f0b0f3a1e2d3c4b5a697
 reason:
   description:
-    - Why it cannot be read, in the words of M(drystone.platform.git_sync_secret), or V(credential_missing) or
-      V(auth_differs). Null if it can.
+    - Why the credential cannot read the repository; a value of RV(reason) of M(drystone.platform.git_sync_secret), or
+      V(credential_missing) or V(auth_differs). Null if it can.
   returned: with O(check)
   type: str
   sample: permission_denied
 problem:
-  description: The same in a sentence. Null if it can be read.
+  description: The same reason as a sentence. Null if the credential can read the repository.
   returned: with O(check)
   type: str
   sample: There is no Secret dev/site-git-credentials.

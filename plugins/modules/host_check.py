@@ -8,55 +8,55 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: host_check
 version_added: 1.0.0
-short_description: Check that a host can carry a kind cluster, before anything is made
+short_description: Check whether a host can run a kind cluster
 description:
-  - Looks at cores, memory, disk space, kernel settings, control groups, ports and the Docker engine. Changes nothing.
-  - Fails with all that is wrong at once, each with what was seen, what is needed and what to do.
-  - Kernel settings that are too low are no failure where the user may raise them; they are returned in RV(sysctls).
+  - Checks cores, memory, disk space, kernel settings, control groups, ports and the Docker engine. Changes nothing.
+  - Fails with a list of all problems. For each it reports the current value, the required value and the remedy.
+  - Does not fail because of low kernel settings if the user may raise them. It returns them in RV(sysctls).
 author: The Drystone authors (@drystone)
 options:
   cluster:
-    description: Name of the kind cluster; ports that its containers hold are not busy.
+    description: Name of the kind cluster. Ports that its own containers use are not a problem.
     type: str
     required: true
   own_containers:
-    description: Names of further containers whose ports are not busy.
+    description: Names of other containers whose ports are not a problem.
     type: list
     elements: str
     default: []
   min_cores:
-    description: How many cores are needed.
+    description: Minimum number of cores.
     type: float
     default: 2
   min_memory_mib:
-    description: How much memory is needed.
+    description: Minimum memory in MiB.
     type: int
     default: 4096
   disks:
-    description: Where how much space is needed.
+    description: Directories and the free space that each of them needs.
     type: list
     elements: dict
     default: []
     suboptions:
       path:
         description:
-          - The directory; where it is not there yet, its nearest parent is looked at.
-          - The engine's data root where none is given.
+          - The directory. If it does not exist yet, the module checks its nearest existing parent.
+          - By default the engine's data root.
         type: path
       purpose:
-        description: What goes there.
+        description: What the directory is for.
         type: str
         required: true
       min_free_mib:
-        description: How much is needed the first time.
+        description: Free space in MiB that the first run needs.
         type: int
         required: true
       min_free_again_mib:
-        description: How much is needed when O(disks[].marker) exists.
+        description: Free space in MiB that is needed if O(disks[].marker) exists.
         type: int
         required: true
       marker:
-        description: A path that exists once what goes there has been made.
+        description: A path that exists after the first run has filled the directory.
         type: path
   sysctls:
     description: Kernel settings that must not be lower than a minimum.
@@ -69,15 +69,15 @@ options:
         type: str
         required: true
       minimum:
-        description: The lowest value that will do.
+        description: The lowest sufficient value.
         type: int
         required: true
       value:
-        description: The value to raise it to.
+        description: The value to set if the current one is too low.
         type: int
         required: true
   raise_sysctls:
-    description: Whether kernel settings may be raised by a user who is root or can become root without a password.
+    description: Whether Drystone may raise kernel settings if the user is root or can become root without a password.
     type: bool
     default: true
   ports:
@@ -91,15 +91,15 @@ options:
         type: int
         required: true
       purpose:
-        description: What it is for.
+        description: What the port is for.
         type: str
         required: true
       variable:
-        description: The variable that sets it, for the error.
+        description: The variable that sets the port, for the error message.
         type: str
         required: true
   install_engine:
-    description: Whether a Docker engine may be installed or started where none answers.
+    description: Whether Drystone may install or start a Docker engine if none answers.
     type: bool
     default: true
 extends_documentation_fragment:
@@ -107,10 +107,10 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    description: It only reads.
+    description: The module only reads.
   diff_mode:
     support: none
-    description: Nothing is changed.
+    description: The module changes nothing.
 """
 
 EXAMPLES = r"""
@@ -127,7 +127,7 @@ EXAMPLES = r"""
         purpose: HTTP
         variable: drystone_http_port
 
-- name: Read which kernel settings are too low
+- name: Find kernel settings that are too low
   drystone.platform.host_check:
     cluster: dev
     sysctls:
@@ -139,7 +139,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 failures:
-  description: What stops a cluster on this host.
+  description: Problems that prevent a cluster on this host.
   returned: always
   type: list
   elements: dict
@@ -147,21 +147,21 @@ failures:
     - what: Port 8080 on 127.0.0.1 (HTTP)
       seen: held by pid 4242, nginx
       needed: a free port
-      advice: End it with kill 4242, or choose another port with drystone_http_port
+      advice: Stop it with kill 4242, or set another port in drystone_http_port
 warnings_found:
-  description: What may disturb it; the same keys as RV(failures).
+  description: Problems that may disturb the cluster; the same keys as RV(failures).
   returned: always
   type: list
   elements: dict
   sample: []
 notes:
-  description: What is out of the ordinary and provided for.
+  description: Unusual properties of the host that Drystone handles.
   returned: always
   type: list
   elements: str
-  sample: ["cgroup v1: kubelets refuse it unless told otherwise; the cluster's are told"]
+  sample: ["The host uses cgroup v1. The cluster's kubelets are configured to accept it."]
 sysctls:
-  description: Kernel settings to raise, each with the value seen and the value wanted.
+  description: Kernel settings to raise, each with its current and its new value.
   returned: always
   type: list
   elements: dict

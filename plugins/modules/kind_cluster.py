@@ -6,25 +6,29 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: kind_cluster
-short_description: Create, keep and remove a kind cluster
+short_description: Create, update and remove a kind cluster
 version_added: 1.0.0
 description:
-  - Brings a kind cluster on the Docker engine of this host to what is described. It reads the node containers and the
-    node objects, plans, and only then changes anything; the plan is returned and shown as a diff.
-  - Labels and taints of nodes change in place. Stopped node containers are started again, the control plane first.
-    What kind settles at creation (image, number of nodes, published ports, mounts, configuration patches) is never
-    changed silently. The module fails with the exact difference unless O(recreate=true).
-  - A cluster is touched only if it was made with the same O(state_dir). Before anything is created a nonce is written
-    there, and a file with the nonce in its name is mounted into every node, where C(docker inspect) shows it.
-  - If a run is killed in the middle of a creation, the next one removes what is there of it and begins again.
-  - The kubeconfig of the user is neither read nor written. Published ports listen on 127.0.0.1 only.
+  - Creates or updates a kind cluster on the local Docker engine to match the given specification. The module reads the
+    node containers and the node objects, makes a plan, and only then changes anything. It returns the plan and shows it
+    as a diff.
+  - Updates labels and taints of nodes in place, and starts stopped node containers, the control plane first. Some
+    settings are fixed when kind creates the cluster (image, number of nodes, published ports, mounts, configuration
+    patches). If one of them differs, the module fails and reports the exact difference, unless O(recreate=true).
+  - Changes a cluster only if it was created with the same O(state_dir). Before it creates anything, the module writes a
+    nonce to that directory and mounts a file with the nonce in its name into every node, where C(docker inspect) shows
+    it.
+  - If a run is killed while it creates a cluster, the next run removes the incomplete cluster and starts again.
+  - Neither reads nor writes the user's kubeconfig. Published ports listen on 127.0.0.1 only.
 author:
   - The Drystone authors (@drystone)
 extends_documentation_fragment:
   - drystone.platform._attributes
 attributes:
   check_mode:
-    details: While the control plane is stopped, labels and taints can't be read and are left out of the prediction.
+    details: >-
+      While the control plane is stopped, the module cannot read labels and taints, so the prediction does not include
+      them.
 requirements:
   - docker (command line client)
   - kind >= 0.32
@@ -32,27 +36,27 @@ requirements:
 options:
   name:
     description:
-      - Name of the cluster. The nodes are called NAME-control-plane, NAME-worker, NAME-worker2 and so on.
-      - At most 49 characters; lower case letters, digits, dots and hyphens.
+      - Name of the cluster. The names of the nodes are NAME-control-plane, NAME-worker, NAME-worker2 and so on.
+      - It may have up to 49 characters; lower case letters, digits, dots and hyphens.
     type: str
     required: true
   state:
     description:
-      - Whether the cluster is to be there.
-      - V(absent) removes the nodes, the network if it was made here and nothing else uses it, the kubeconfig and the
-        files of the module in O(state_dir).
+      - Whether the cluster exists.
+      - V(absent) removes the nodes, the kubeconfig and the module's files in O(state_dir). It removes the network if
+        the module created it and nothing else uses it.
     type: str
     choices: [present, absent]
     default: present
   image:
     description:
-      - Node image; the engine must have it. An image of another name and other content is a difference that needs
-        O(recreate=true), one that was built again under the same name is not.
+      - Node image, which must exist in the engine. An image with another name and other content needs
+        O(recreate=true). An image that was rebuilt under the same name does not.
       - Required if O(state=present).
     type: str
   nodes:
     description:
-      - The nodes, exactly one of them a control plane. Required if O(state=present).
+      - The nodes. Exactly one must be a control plane. Required if O(state=present).
     type: list
     elements: dict
     suboptions:
@@ -63,17 +67,17 @@ options:
         required: true
       labels:
         description:
-          - Labels of the node. They are set through the API, so that C(node-role.kubernetes.io/worker) is possible,
-            which a kubelet may not give itself.
-          - Labels that were set here once and are described no more are removed. All others are left alone.
-          - Of the prefixes that Kubernetes reserves only C(node-role.kubernetes.io), C(node.kubernetes.io),
-            C(node-restriction.kubernetes.io), C(kubelet.kubernetes.io), C(topology.kubernetes.io/zone) and
-            C(topology.kubernetes.io/region) are accepted.
+          - Labels of the node. The module sets them through the API, so C(node-role.kubernetes.io/worker) is possible,
+            which a kubelet may not set on its own node.
+          - The module removes labels that it set earlier and that are no longer specified. It keeps all other labels.
+          - Of the prefixes that Kubernetes reserves, the module accepts only C(node-role.kubernetes.io),
+            C(node.kubernetes.io), C(node-restriction.kubernetes.io), C(kubelet.kubernetes.io),
+            C(topology.kubernetes.io/zone) and C(topology.kubernetes.io/region).
         type: dict
         default: {}
       taints:
         description:
-          - Taints of the node, treated like labels; key and effect identify one.
+          - Taints of the node, managed like labels. Key and effect identify a taint.
         type: list
         elements: dict
         default: []
@@ -93,8 +97,8 @@ options:
             required: true
   network:
     description:
-      - Docker network of the nodes, O(name) by default. It is created with the label
-        C(drystone.dev/cluster=NAME) if there is none.
+      - Docker network of the nodes, O(name) by default. If it does not exist, the module creates it with the label
+        C(drystone.dev/cluster=NAME).
     type: str
   api_port:
     description:
@@ -102,7 +106,8 @@ options:
     type: int
   port_mappings:
     description:
-      - Ports of the control plane that are published on 127.0.0.1; a NodePort answers on every node.
+      - Ports of the control plane that are published on 127.0.0.1. This is sufficient for NodePorts, which answer on
+        every node.
     type: list
     elements: dict
     default: []
@@ -122,7 +127,7 @@ options:
         default: TCP
   mounts:
     description:
-      - Paths of the host that are mounted into every node. They must exist, unless they are directories made for
+      - Host paths to mount into every node. They must exist, except for directories that the module creates for
         O(mounts[].files).
     type: list
     elements: dict
@@ -142,44 +147,45 @@ options:
         default: false
       files:
         description:
-          - Files that are kept below O(mounts[].host_path), mode 0644; path relative to it, and content.
-          - Files that are described no more stay, as they do when the cluster goes.
+          - Files to write below O(mounts[].host_path) with mode 0644. Each key is a relative path, each value the
+            content.
+          - The module keeps files that are no longer specified, also when it removes the cluster.
         type: dict
         default: {}
   kubeconfig:
     description:
-      - File for the kubeconfig of this cluster alone, mode 0600. F(~/.kube/config) is refused, and so is a file with
-        other clusters in it.
+      - File for the kubeconfig of this cluster only, mode 0600. The module refuses F(~/.kube/config) and any file that
+        contains other clusters.
     type: path
     required: true
   state_dir:
     description:
-      - Directory of the owner nonce, the lock and the record of the creation. Without it the cluster counts as
-        somebody else's, so it belongs on a disk that survives reboots.
+      - Directory for the owner nonce, the lock and the record of the creation. It must survive reboots, because the
+        module treats a cluster without this directory as foreign.
     type: path
     required: true
   kind_binary:
     description:
-      - The kind program, by name or path.
+      - Name or path of the kind program.
     type: str
     default: kind
   kubeadm_config_patches:
     description:
-      - Merge patches for kubeadm's configuration objects, each with its C(kind). Leave out C(apiVersion), so that the
-        patch fits every version of Kubernetes.
+      - Merge patches for kubeadm's configuration objects, each with its C(kind). Omit C(apiVersion), so that the patch
+        works with every version of Kubernetes.
     type: list
     elements: dict
     default: []
   containerd_config_patches:
     description:
-      - TOML documents that are merged into the nodes' containerd configuration.
+      - TOML documents to merge into the nodes' containerd configuration.
     type: list
     elements: str
     default: []
   prefetch:
     description:
-      - Images that nodes pull while kubeadm still runs, through F(/etc/containerd/certs.d) of the node. It saves time
-        and decides nothing; what can't be pulled is a warning.
+      - Images that nodes pull while kubeadm still runs, through F(/etc/containerd/certs.d) of the node. This only saves
+        time; an image that a node cannot pull causes a warning.
     type: list
     elements: dict
     default: []
@@ -189,17 +195,17 @@ options:
         type: str
         required: true
       nodes:
-        description: Which nodes pull it.
+        description: The nodes that pull the image.
         type: str
         choices: [all, control-plane, worker]
         default: worker
       labels:
-        description: Of those, only nodes that are described with all of these labels.
+        description: Restricts these nodes to those that are specified with all of these labels.
         type: dict
         default: {}
   recreate:
     description:
-      - Whether the cluster, and all data in it, may be removed and made again where a difference needs it.
+      - Whether the module may recreate the cluster if a difference needs it. All data in the cluster is lost.
     type: bool
     default: false
   create_timeout:
@@ -209,7 +215,7 @@ options:
     default: 600
   api_timeout:
     description:
-      - Seconds that the API server may take to answer and to know all nodes.
+      - Seconds to wait until the API server answers and lists all nodes.
     type: int
     default: 120
   lock_timeout:
@@ -219,7 +225,7 @@ options:
     default: 60
   prefetch_timeout:
     description:
-      - Seconds that pulls may still take once the cluster is there. Those that don't end go on by themselves.
+      - Seconds to wait for pulls after the cluster was created. Pulls that take longer continue in the background.
     type: int
     default: 30
 seealso:
@@ -271,7 +277,7 @@ EXAMPLES = r"""
       - reference: registry.example.com/web:1.0.0
         labels: {example.com/pool: apps}
 
-- name: Take another node image, at the price of everything in the cluster
+- name: Use another node image and lose all data in the cluster
   drystone.platform.kind_cluster:
     name: example
     image: kindest/node:v1.37.0
@@ -292,23 +298,23 @@ EXAMPLES = r"""
 RETURN = r"""
 plan:
   description:
-    - The steps that were taken, or would be in check mode; empty if the cluster is as described. If the module refuses
-      to go on, the steps that it would need.
+    - The steps of the run, in check mode those that a run would take. Empty if the cluster matches the specification.
+      If the module refuses to continue, the steps that would be necessary.
   returned: always, except for errors before planning
   type: list
   elements: dict
   contains:
     class:
-      description: What the step costs; C(in_place), C(create), C(start), C(recreate), C(remove) or C(refuse).
+      description: The kind of step; C(in_place), C(create), C(start), C(recreate), C(remove) or C(refuse).
       type: str
     action:
       description: The step.
       type: str
     target:
-      description: What it is done to.
+      description: The object that the step changes.
       type: str
     reason:
-      description: What was seen that makes it necessary.
+      description: The observation that makes the step necessary.
       type: str
   sample:
     - {class: in_place, action: patch_node, target: example-worker, reason: label +example.com/pool=apps}
@@ -318,37 +324,37 @@ kubeconfig:
   type: str
   sample: /var/lib/example/kubeconfig
 context:
-  description: Name of the cluster's context in it.
+  description: Name of the cluster's context in the kubeconfig.
   returned: success
   type: str
   sample: kind-example
 node_names:
-  description: Names of the described nodes.
+  description: Names of the specified nodes.
   returned: when O(state=present)
   type: list
   elements: str
   sample: [example-control-plane, example-worker, example-worker2]
 prefetch:
-  description: What became of the images pulled while kubeadm ran.
+  description: The results of pulling images while kubeadm ran.
   returned: when O(state=present)
   type: list
   elements: dict
   sample:
     - {node: example-worker, reference: "registry.example.com/web:1.0.0", seconds: 4.2, error: ""}
 kept:
-  description: What stays though the cluster goes, each with the reason.
+  description: Objects that remain after the cluster was removed, each with the reason.
   returned: when O(state=absent)
   type: list
   elements: str
   sample: ["network example: in use by containers 0123456789ab"]
 containers:
-  description: The containers of a cluster of that name that wasn't made here.
-  returned: if there is one
+  description: The containers of a foreign cluster with this name.
+  returned: if there is a foreign cluster
   type: list
   elements: dict
 problems:
-  description: Every mistake in the description.
-  returned: if there is one
+  description: Every error in the specification.
+  returned: if there are errors
   type: list
   elements: str
 """

@@ -6,18 +6,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: kubelet_csr_approve
-short_description: Approve the serving certificates that kubelets ask for
+short_description: Approve the serving certificates that kubelets request
 version_added: 1.0.0
 description:
-  - A kubelet with C(serverTLSBootstrap) asks the cluster to sign the certificate it serves with, and has none until
-    somebody approves. No controller of Kubernetes does, because only an approver can know which addresses are the
-    node's own.
-  - Approves a request only if its signer is C(kubernetes.io/kubelet-serving), its requestor is C(system:node:<name>) in
-    the group C(system:nodes), its subject is the same, it names nothing but addresses that the Node of that name has,
-    and its usages are those of a server.
-  - Every other request for that signer is left pending for somebody else to judge and told with what speaks against
-    it. Requests for other signers are not looked at.
-  - Then it waits until every kubelet answers through the API server, which it does only with a certificate.
+  - A kubelet with C(serverTLSBootstrap) requests its serving certificate from the cluster and has none until somebody
+    approves the request. No controller of Kubernetes approves it, because Kubernetes cannot know which addresses belong
+    to the node.
+  - Approves a request only if all of these conditions hold. Its signer is C(kubernetes.io/kubelet-serving). Its
+    requestor is C(system:node:<name>) in the group C(system:nodes), and its subject is the same. It contains only
+    addresses of the Node with that name. Its usages are those of a server.
+  - Leaves every other request for that signer pending and reports the reasons. Ignores requests for other signers.
+  - Then waits until every kubelet answers through the API server, which works only with a certificate.
 author:
   - The Drystone authors (@drystone)
 extends_documentation_fragment:
@@ -25,13 +24,13 @@ extends_documentation_fragment:
   - drystone.platform._kube
 attributes:
   check_mode:
-    details: Tells which requests it would approve, and does not wait.
+    details: The module returns the requests that a run would approve, and does not wait.
 requirements:
   - cryptography
 options:
   nodes:
     description:
-      - Names of the nodes whose kubelets may be given a certificate and are waited for. Without it all nodes.
+      - Names of the nodes whose requests the module approves and whose kubelets it waits for. By default all nodes.
     type: list
     elements: str
     default: []
@@ -45,17 +44,17 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Approve what the kubelets of a new cluster ask for
+- name: Approve the requests of a new cluster's kubelets
   drystone.platform.kubelet_csr_approve:
     kubeconfig: ~/.local/state/drystone/drystone-dev/kubeconfig
 
-- name: Approve for a node that was added
+- name: Approve the request of a new node
   drystone.platform.kubelet_csr_approve:
     kubeconfig: ~/.local/state/drystone/drystone-dev/kubeconfig
     nodes: [drystone-dev-worker3]
     timeout: 120
 
-- name: See what would be approved, and what would not and why
+- name: Show which requests would be approved or refused, with the reasons
   drystone.platform.kubelet_csr_approve:
     kubeconfig: ~/.local/state/drystone/drystone-dev/kubeconfig
   check_mode: true
@@ -64,7 +63,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 approved:
-  description: The requests that were approved, or would be in check mode.
+  description: The approved requests, in check mode those that a run would approve.
   returned: success, and failure of the wait
   type: list
   elements: dict
@@ -74,14 +73,14 @@ approved:
       returned: always
       type: str
     node:
-      description: The node it is for.
+      description: The node that gets the certificate.
       returned: always
       type: str
   sample:
     - name: csr-8hq2v
       node: drystone-dev-worker
 refused:
-  description: The requests that were left pending. Each is a warning, too.
+  description: The requests that stay pending. The module also warns about each of them.
   returned: success, and failure of the wait
   type: list
   elements: dict
@@ -91,11 +90,11 @@ refused:
       returned: always
       type: str
     requestor:
-      description: Who made it.
+      description: The user that created the request.
       returned: always
       type: str
     reasons:
-      description: Everything that speaks against it.
+      description: All reasons against the approval.
       returned: always
       type: list
       elements: str
@@ -105,13 +104,13 @@ refused:
       reasons:
         - "it names 10.0.0.1, which is no address of Node drystone-dev-worker (those are: 172.20.0.3)"
 answering:
-  description: The nodes whose kubelets answer.
+  description: Nodes whose kubelets answer.
   returned: success, and failure of the wait
   type: list
   elements: str
   sample: [drystone-dev-control-plane, drystone-dev-worker, drystone-dev-worker2]
 waiting:
-  description: The nodes whose kubelets do not answer.
+  description: Nodes whose kubelets do not answer.
   returned: failure of the wait
   type: list
   elements: str

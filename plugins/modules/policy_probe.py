@@ -6,20 +6,20 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: policy_probe
-short_description: Find out whether network policies are enforced
+short_description: Check whether network policies are enforced
 version_added: 1.0.0
 description:
-  - That a NetworkPolicy exists proves nothing. A network plugin may ignore it, or fail open on a kernel that lacks
-    something. This module tries connections, those that policies forbid above all, and says what happened.
-  - Each connection is tried from a short-lived pod of its own in the namespace it starts from, one pod for each such
-    namespace. The pods have no rights, meet the Pod Security level V(restricted), belong to no Service and are removed
-    afterwards, those that a killed run left behind, too.
-  - The pods start when it is known where their connections go, wait until that is ready, and try them when they are
-    deleted, so that nothing has to be told to them.
-  - A connection whose Service has nothing ready behind it, even after O(ready_timeout), is not tried. A forbidden
-    connection counts as stopped only if something else could be reached from the same pod.
-  - That policies are not enforced is told and is no failure unless O(require_enforcement). It is always a failure that
-    only some forbidden connections are stopped, or that one which should be possible is not.
+  - Checks the enforcement of network policies with test connections, mainly with forbidden ones. The existence of a
+    NetworkPolicy proves nothing, because a network plugin may ignore it or fail open if the kernel lacks a feature.
+  - Creates one short-lived pod in each namespace from which a connection starts. The pods have no permissions, meet the
+    Pod Security level V(restricted) and belong to no Service. The module removes them afterwards, including pods of a
+    killed run.
+  - The pods start when the addresses of their targets are known. They wait until the targets are ready, and test the
+    connections when the module deletes them. Therefore nothing has to be sent to a running pod.
+  - Does not test a connection whose Service has no ready endpoint after O(ready_timeout). A forbidden connection counts
+    as blocked only if the same pod can reach another target.
+  - If policies are not enforced, the module reports it, and fails only with O(require_enforcement). It is always an
+    error if an allowed connection is blocked or if only some forbidden ones are.
 author:
   - The Drystone authors (@drystone)
 extends_documentation_fragment:
@@ -28,14 +28,14 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: partial
-    details: Skips the task in check mode and says so, as trying needs pods.
+    details: In check mode the module skips the task and reports it, because a test needs pods.
   diff_mode:
     support: none
-    details: Nothing is different afterwards.
+    details: The module changes nothing permanently.
 options:
   connections:
     description:
-      - The connections to try.
+      - The connections to test.
     type: list
     elements: dict
     required: true
@@ -57,42 +57,42 @@ options:
         type: int
         required: true
       expected:
-        description: What the policies say of it.
+        description: Whether the policies allow the connection.
         type: str
         choices: [allowed, denied]
         required: true
   image:
     description:
-      - Image of the pods. It must have C(python3).
+      - Image of the pods. It must contain C(python3).
     type: str
     required: true
   settle:
     description:
-      - Seconds for which a pod tries a forbidden connection again that goes through. A network plugin needs a moment to
-        learn of a new pod.
-      - What is refused or not reached is tried for 10 seconds, as every node needs a moment to learn what is ready.
+      - Seconds for which a pod repeats a forbidden connection that succeeds, because a network plugin needs time to
+        notice a new pod.
+      - A pod repeats a refused or failed connection for 10 seconds, because each node needs time to notice endpoints.
     type: float
     default: 3
   timeout:
     description:
-      - Seconds, once everything is ready, after which pods that have not finished are given up, and the module fails.
+      - Seconds that the pods may take after everything is ready. After that the module fails.
     type: int
     default: 60
   ready_timeout:
     description:
-      - Seconds to wait for namespaces, Services and something that is ready behind each of them. What is not there then
-        is not tried.
+      - Seconds to wait for namespaces, Services and a ready endpoint of each Service. The module does not test
+        connections whose target is missing after that.
     type: int
     default: 0
   require_enforcement:
     description:
-      - Whether it is a failure that policies are not enforced, or that nothing could be found out.
+      - Whether the module fails if policies are not enforced or if it cannot find this out.
     type: bool
     default: false
 """
 
 EXAMPLES = r"""
-- name: See whether the development environment is kept from the API server
+- name: Check whether policies block the development environment from the API server
   drystone.platform.policy_probe:
     kubeconfig: ~/.local/state/drystone/drystone-dev/kubeconfig
     image: drystone.local/greeter:1.0.0
@@ -101,11 +101,11 @@ EXAMPLES = r"""
       - {source: dev, namespace: default, service: kubernetes, port: 443, expected: denied}
   register: probe
 
-- name: Say it
+- name: Show the result
   ansible.builtin.debug:
     msg: "{{ probe.message }}"
 
-- name: Fail where environments can reach each other
+- name: Fail if environments can reach each other
   drystone.platform.policy_probe:
     kubeconfig: ~/.local/state/drystone/drystone-dev/kubeconfig
     image: drystone.local/greeter:1.0.0
@@ -118,28 +118,28 @@ EXAMPLES = r"""
 RETURN = r"""
 enforcement:
   description: V(enforced), V(not_enforced), V(partial) or V(unknown).
-  returned: when connections were tried
+  returned: when connections were tested
   type: str
   sample: not_enforced
 message:
-  description: The same as a sentence, with the connections that matter.
+  description: The result as a sentence, with the relevant connections.
   returned: success
   type: str
   sample: "Network policies ARE enforced: all of 12 forbidden connections were stopped."
 blocked:
-  description: Connections that should be possible and are not.
-  returned: when connections were tried
+  description: Allowed connections that are blocked.
+  returned: when connections were tested
   type: list
   elements: str
   sample: []
 connections:
-  description: What was seen of each connection.
-  returned: when connections were tried
+  description: The result of each connection.
+  returned: when connections were tested
   type: list
   elements: dict
   contains:
     source:
-      description: Namespace it started from.
+      description: Namespace from which the connection started.
       returned: always
       type: str
     namespace:
@@ -155,11 +155,11 @@ connections:
       returned: always
       type: int
     expected:
-      description: What the policies say of it.
+      description: Whether the policies allow the connection.
       returned: always
       type: str
     address:
-      description: Address that was tried.
+      description: Address of the connection.
       returned: always
       type: str
     seen:
@@ -167,7 +167,7 @@ connections:
       returned: always
       type: str
     reason:
-      description: Why it was not tried or means nothing; empty otherwise.
+      description: Why the connection was not tested or its result means nothing; empty otherwise.
       returned: always
       type: str
 """

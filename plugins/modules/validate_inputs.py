@@ -11,41 +11,41 @@ module: validate_inputs
 version_added: 1.0.0
 short_description: Validate the variables of all roles at once
 description:
-  - Judges the variables that the user has set against the argument specs of every role of this collection, so that a
-    wrong value for the last role is found before the first one makes anything.
-  - A variable that begins with C(drystone_) or with the name of a role and is known to none is refused, with the
-    nearest name.
-  - A value without quotes that YAML reads as another type is refused where text is wanted.
-  - Fails with all problems at once. Values of variables that hold secrets are never shown.
+  - Checks the user's variables against the argument specs of every role of this collection. Therefore it finds a wrong
+    value for the last role before the first role changes anything.
+  - Refuses a variable that begins with C(drystone_) or the name of a role if no role knows it, and suggests the nearest
+    name.
+  - Refuses an unquoted value that YAML reads as another type if the variable must be a string.
+  - Fails with a list of all problems. It never shows values of secret variables.
 author: The Drystone authors (@drystone)
 options:
   roles:
-    description: The roles whose required variables must be set. All roles, where none are given.
+    description: The roles whose required variables must be set. By default all roles.
     type: list
     elements: str
   roles_path:
-    description: The directory with the roles. That of this collection, where none is given.
+    description: The directory with the roles. By default that of this collection.
     type: path
 extends_documentation_fragment:
   - drystone.platform._attributes
 attributes:
   check_mode:
     support: full
-    description: It only reads.
+    description: The module only reads.
   diff_mode:
     support: none
-    description: Nothing is changed.
+    description: The module changes nothing.
 """
 
 EXAMPLES = r"""
 - name: Check the variables of every role
   drystone.platform.validate_inputs:
 
-- name: Check them where only some roles will run
+- name: Check the variables if only some roles will run
   drystone.platform.validate_inputs:
     roles: [kind_cluster, argocd]
 
-- name: Show what is wrong and go on
+- name: Check the variables and continue despite problems
   drystone.platform.validate_inputs:
   register: inputs
   failed_when: false
@@ -53,7 +53,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 problems:
-  description: What is wrong.
+  description: The problems.
   returned: always
   type: list
   elements: dict
@@ -67,11 +67,11 @@ problems:
       type: str
       returned: always
     problem:
-      description: What is wrong with it.
+      description: The problem.
       type: str
       returned: always
     where:
-      description: The file and line where it was set, where that is known.
+      description: The file and line that set the variable, if known.
       type: str
       returned: always
 """

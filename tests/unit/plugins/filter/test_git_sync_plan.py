@@ -77,8 +77,8 @@ def test_a_url_is_a_repository_elsewhere(repository: str, auth: str, port: int) 
         ("", {}, "neither a URL nor the name"),
         ("http://git.example.org/a.git", {}, "begins with http://"),
         ("file:///srv/a.git", {}, "begins with file://"),
-        ("ssh://git.example.org:no/a.git", {}, "the port in repository is no number"),
-        ("https://git.example.org/a.git", {"auth": "ssh"}, "auth is ssh, and https://git.example.org/a.git is read"),
+        ("ssh://git.example.org:no/a.git", {}, "the port in repository is not a number"),
+        ("https://git.example.org/a.git", {"auth": "ssh"}, "auth is ssh, but the scheme of https://git.example.org/a.git is https"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_workload_s_name(
@@ -90,5 +90,5 @@ def test_what_cannot_be_is_refused_with_the_workload_s_name(
 
 def test_a_workload_is_there_once() -> None:
     twice = {"name": "site", "namespace": "dev", "repository": "a"}
-    with pytest.raises(AnsibleFilterError, match="dev/site: is there twice"):
+    with pytest.raises(AnsibleFilterError, match="dev/site: it is listed twice"):
         plan([twice, {**twice, "repository": "b"}], SERVER)

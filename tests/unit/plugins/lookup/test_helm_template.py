@@ -80,7 +80,7 @@ def test_a_value_that_helm_would_ignore_is_refused_before_helm_is_called(chart: 
 
 
 def test_a_failure_of_helm_is_told(chart: str, fake_binary: str) -> None:
-    with pytest.raises(AnsibleError, match=r"helm template failed with status 1 on .*: parse error"):
+    with pytest.raises(AnsibleError, match=r"helm template of .* failed with status 1: parse error"):
         look_up(chart, fake_binary, values={"replicas": 3})
 
 

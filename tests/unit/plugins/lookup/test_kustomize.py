@@ -54,7 +54,7 @@ def test_build_leaves_no_directory_behind(fake_binary: str) -> None:
 
 
 def test_failure_names_the_bases_and_what_kustomize_said(fake_binary: str) -> None:
-    with pytest.raises(AnsibleError, match="status 1 over broken: no such base"):
+    with pytest.raises(AnsibleError, match="build of broken failed with status 1: no such base"):
         kustomize.build({"resources": ["broken"]}, fake_binary)
 
 
