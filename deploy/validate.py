@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Check what Argo CD is to deploy, before Argo CD does: structure, build of every environment, schemas. No network."""
+"""Check the content that Argo CD deploys: structure, build of every environment, schemas. It uses no network."""
 
 from __future__ import annotations
 
@@ -23,41 +23,44 @@ import yaml
 
 SCHEMAS_PACKAGE = "kubernetes_validate"
 KUSTOMIZATION = "kustomization.yaml"
-# Of a schema to a shared definition
+# A reference from a schema to a shared definition
 REFERENCE = re.compile(r'#/\$defs/([^"]+)"')
-# Written in C where there is one, which is many times as fast
+# Use the loader written in C if available; it is many times faster.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # A tag that is not `latest`, or a digest.
 PINNED_IMAGE = re.compile(r"(:(?!latest$)[\w][\w.-]*|@sha256:[0-9a-f]{64})$")
 
 
 class Unusable(Exception):
-    """Something the check itself needs is missing."""
+    """Something that the check itself needs is missing."""
 
 
 def cache() -> Path:
-    """Give the directory in which Drystone keeps tools and manifests."""
+    """Return the directory in which Drystone keeps tools and manifests."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drystone"
 
 
 def find_tool(name: str, given: str | None) -> str:
-    """Give the path of a tool: as given, else from PATH, else from Drystone's cache."""
+    """Return the path of a tool: the given one, else from PATH, else from Drystone's cache."""
     folder = cache() / "bin"
     found = shutil.which(given) if given else shutil.which(name) or shutil.which(name, path=str(folder))
     if not found:
         raise Unusable(
-            f"{name} is not at {given}"
+            f"there is no {name} at {given}"
             if given
-            else f"{name} is neither on PATH nor in {folder}; `make up` puts it there, or pass --{name}"
+            else f"{name} is neither on PATH nor in {folder}; run `make up`, which installs it there, or pass --{name}"
         )
     return found
 
 
 def find_schemas(version: str | None) -> Path:
-    """Give the directory with the strict schemas of a Kubernetes minor version, or of the newest there is."""
+    """Return the directory with the strict schemas of a Kubernetes minor version, by default of the newest one."""
     spec = importlib.util.find_spec(SCHEMAS_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise Unusable(f"this Python ({sys.executable}) has no schemas: pip install -r requirements.txt")
+        raise Unusable(
+            f"this Python ({sys.executable}) has no package {SCHEMAS_PACKAGE}; run pip install -r requirements.txt, or"
+            " use the Python of `make env`"
+        )
     base = Path(spec.submodule_search_locations[0]) / "kubernetes-json-schema"
     there = {
         tuple(int(number) for number in found[1].split(".")): folder
@@ -72,13 +75,13 @@ def find_schemas(version: str | None) -> Path:
 
 
 def load(path: Path) -> list[Any]:
-    """Read every document of a YAML file that is not empty."""
+    """Read every non-empty document of a YAML file."""
     with path.open(encoding="utf-8") as stream:
         return [document for document in yaml.load_all(stream, Loader=LOADER) if document is not None]
 
 
 class Structure:
-    """Follows every reference from the environments on, and keeps what is wrong with them."""
+    """Follow every reference from the environments and collect the problems."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -90,18 +93,18 @@ class Structure:
         self.problems.append(f"{path.relative_to(self.root)}: {text}")
 
     def check(self) -> list[str]:
-        """Check the whole tree and give what is wrong."""
+        """Check the whole tree and return the problems."""
         if not self.environments:
             self.problems.append(f"environments/: no <environment>/<workload> folder in {self.root}")
         for folder in self.environments:
             self._environment(folder)
-        # What a workload may take need not be taken by one today.
+        # A component is valid even if no workload uses it today.
         for path in sorted((self.root / "components").glob(f"*/{KUSTOMIZATION}")):
             self._visit(path.parent)
         documents = [path for pattern in ("*.yaml", "*.yml") for path in sorted(self.root.rglob(pattern))]
         for path in documents:
             if path not in self.reached:
-                self.problem(path, "nothing refers to it: list it in a kustomization, or remove it")
+                self.problem(path, "no kustomization refers to it: list it in one, or remove it")
         self._twice(documents)
         return self.problems
 
@@ -112,16 +115,16 @@ class Structure:
         name = folder.parent.name
         if kustomization.get("namespace") != name:
             seen = kustomization.get("namespace", "none")
-            self.problem(folder / KUSTOMIZATION, f"namespace must be {name}, as its folder says, and is {seen}")
+            self.problem(folder / KUSTOMIZATION, f"namespace is {seen}, but must be {name} like the folder")
         for entry in kustomization.get("resources", []):
             if not (folder / entry).resolve().is_relative_to(self.root / "workloads"):
                 self.problem(
                     folder / KUSTOMIZATION,
-                    f"resource {entry} is not in workloads/: an environment says only what differs from the base",
+                    f"resource {entry} is not in workloads/: an environment contains only differences from the base",
                 )
 
     def _visit(self, folder: Path) -> dict[str, Any] | None:
-        """Read a folder's kustomization and all that it refers to, once."""
+        """Read a folder's kustomization and its references, each only once."""
         path = folder / KUSTOMIZATION
         if path in self.reached:
             return None
@@ -136,7 +139,7 @@ class Structure:
             self.problem(path, f"is not one kustomization: {error}")
             return None
         if "secretGenerator" in kustomization:
-            self.problem(path, "secretGenerator puts a secret into Git: let the platform create the Secret")
+            self.problem(path, "secretGenerator stores a secret in Git: let the platform create the Secret")
         for reference in references:
             self._reference(path, reference)
         return dict(kustomization)
@@ -154,9 +157,9 @@ class Structure:
     def _reference(self, path: Path, reference: str) -> None:
         target = (path.parent / reference).resolve()
         if "://" in reference or "?ref=" in reference or reference.startswith("git@"):
-            self.problem(path, f"{reference} is fetched from elsewhere: what is deployed must lie in this repository")
+            self.problem(path, f"{reference} is remote: this repository must contain everything that is deployed")
         elif not target.is_relative_to(self.root):
-            self.problem(path, f"{reference} leads out of {self.root.name}/, which is all that Argo CD gets")
+            self.problem(path, f"{reference} is outside {self.root.name}/, the only folder that Argo CD gets")
         elif target.is_dir():
             self._visit(target)
         elif target.is_file():
@@ -165,7 +168,7 @@ class Structure:
             self.problem(path, f"{reference} does not exist")
 
     def _twice(self, documents: list[Path]) -> None:
-        """Find manifests that are written down more than once."""
+        """Find manifests that exist more than once."""
         seen: dict[str, Path] = {}
         for path in documents:
             try:
@@ -177,26 +180,26 @@ class Structure:
                 text = json.dumps(manifest, sort_keys=True, default=str)
                 first = seen.setdefault(text, path)
                 if first != path:
-                    self.problem(path, f"says the same as {first.relative_to(self.root)}: keep one, and refer to it")
+                    self.problem(path, f"is a duplicate of {first.relative_to(self.root)}: keep one, and refer to it")
 
 
 def check_objects(environment: str, documents: list[dict[str, Any]]) -> Iterator[str]:
-    """Give what is wrong with rendered objects although a schema allows it."""
+    """Yield problems of rendered objects that schemas cannot find."""
     for document in documents:
         name = f"{document.get('kind')} {document.get('metadata', {}).get('name')}"
         namespace = document.get("metadata", {}).get("namespace")
         if document.get("kind") == "Secret":
-            yield f"{name} would lie in Git: let the platform create it"
+            yield f"{name} must not be in Git: let the platform create it"
         if namespace is None:
-            yield f"{name} is cluster-wide: such objects are the platform's, not a workload's"
+            yield f"{name} is cluster-wide: only the platform may create such objects"
         elif namespace != environment:
-            yield f"{name} goes to namespace {namespace}, not to {environment}"
+            yield f"{name} is for namespace {namespace} instead of {environment}"
         template = document.get("spec", {}).get("template", {})
         labels = template.get("metadata", {}).get("labels") or {}
         selector = document["spec"].get("selector", {}).get("matchLabels") or {} if template else {}
         if missing := {key: value for key, value in selector.items() if labels.get(key) != value}:
             said = ", ".join(f"{key}={value}" for key, value in missing.items())
-            yield f"{name} selects {said}, which its own pods do not have"
+            yield f"{name} selects {said}, but its own pods do not have this"
         pod = template.get("spec", {})
         for container in [*pod.get("initContainers", []), *pod.get("containers", [])]:
             if not PINNED_IMAGE.search(container.get("image", "")):
@@ -204,13 +207,13 @@ def check_objects(environment: str, documents: list[dict[str, Any]]) -> Iterator
 
 
 def build(kustomize: str, folder: Path) -> tuple[str, str | None]:
-    """Render one environment's workload: its YAML, or what kustomize said against it."""
+    """Render one environment's workload. Return its YAML and, if it failed, kustomize's error."""
     done = subprocess.run([kustomize, "build", str(folder)], capture_output=True, text=True, check=False)
     return done.stdout, None if done.returncode == 0 else done.stderr.strip()
 
 
 def find_definition(folder: Path, group: str, version: str, kind: str) -> dict[str, Any] | None:
-    """Find the schema of a kind in the CustomResourceDefinitions that lie anywhere below a folder."""
+    """Find the schema of a kind in the CustomResourceDefinitions below a folder."""
     for path in sorted(folder.rglob("*.yaml")):
         text = path.read_text(encoding="utf-8", errors="replace")
         if not all(part in text for part in ("CustomResourceDefinition", f"kind: {kind}\n", f"group: {group}\n")):
@@ -225,17 +228,17 @@ def find_definition(folder: Path, group: str, version: str, kind: str) -> dict[s
 
 
 def is_foreign(group: str) -> bool:
-    """Tell whether a group of kinds is somebody else's than Kubernetes'."""
+    """Return whether an API group does not belong to Kubernetes itself."""
     return "." in group and not group.endswith(".k8s.io")
 
 
 def mentioned(folder: Path, group: str) -> bool:
-    """Tell whether any CustomResourceDefinition below a folder is of a group."""
+    """Return whether a CustomResourceDefinition below a folder has this group."""
     return any(f"group: {group}\n" in path.read_text("utf-8", "replace") for path in folder.rglob("*.yaml"))
 
 
 def strict(schema: Any) -> Any:
-    """Make what a CustomResourceDefinition says a schema that refuses fields it does not know."""
+    """Convert the schema of a CustomResourceDefinition to one that refuses unknown fields."""
     if isinstance(schema, list):
         return [strict(item) for item in schema]
     if not isinstance(schema, dict):
@@ -251,7 +254,7 @@ def strict(schema: Any) -> Any:
 
 
 def only_needed(definitions: dict[str, Any], schemas: list[str]) -> dict[str, Any]:
-    """Keep the shared definitions that schemas refer to, themselves or through others."""
+    """Return the shared definitions to which schemas refer, directly or indirectly."""
     needed: dict[str, Any] = {}
     referred = set(REFERENCE.findall("".join(schemas)))
     while referred:
@@ -263,10 +266,10 @@ def only_needed(definitions: dict[str, Any], schemas: list[str]) -> dict[str, An
 
 
 def copy_schemas(source: Path, definitions: Path, target: Path, documents: list[dict[str, Any]]) -> None:
-    """Lay out the schemas of the kinds in use so that each refers to the shared definitions by a path beside it.
+    """Copy the schemas of the used kinds, with references to the shared definitions in the same folder.
 
-    As published they refer to them by an absolute address, which only a web server could answer. kubeconform reads the
-    shared ones anew for each kind, so they are cut down to those in use.
+    The published schemas refer to them by an absolute URL, which needs a web server. kubeconform reads the shared
+    definitions again for each kind, so the copy contains only the used ones.
     """
     laid_out: dict[str, str] = {}
     for document in documents:
@@ -283,10 +286,11 @@ def copy_schemas(source: Path, definitions: Path, target: Path, documents: list[
             if found is None:
                 if is_foreign(group) and not mentioned(definitions, group):
                     raise Unusable(
-                        f"there is no schema for {kind} of {group}/{version}: no CustomResourceDefinition of that group"
-                        f" lies below {definitions}; `make up` puts the platform's there, or pass --definitions"
+                        f"there is no schema for {kind} of {group}/{version}: {definitions} contains no"
+                        " CustomResourceDefinition of that group; run `make up`, which installs the platform's"
+                        " definitions there, or pass --definitions"
                     )
-                continue  # kubeconform says so
+                continue  # kubeconform reports it
             schema = strict(found)
         laid_out[name] = json.dumps(schema).replace('"/api/_definitions.json#', '"_definitions.json#')
     shared = json.loads((source / "_definitions.json").read_text(encoding="utf-8"))
@@ -297,7 +301,7 @@ def copy_schemas(source: Path, definitions: Path, target: Path, documents: list[
 
 
 def reasons(message: str) -> list[str]:
-    """Take apart kubeconform's message: its list of errors names only the outermost place, its text each one."""
+    """Split kubeconform's message: its error list contains only the outermost path, its text contains each path."""
     found = [reason.strip() for reason in re.split(r"\s+- at (?=')", message)[1:]]
     return [reason for reason in found if not reason.endswith(": validation failed")] or [message]
 
@@ -305,7 +309,7 @@ def reasons(message: str) -> list[str]:
 def check_schemas(
     kubeconform: str, schemas: Path, definitions: Path, rendered: dict[str, list[dict[str, Any]]]
 ) -> list[str]:
-    """Give what kubeconform has against the rendered objects, each under the folder it was rendered from."""
+    """Return kubeconform's errors about the rendered objects, each with the folder of its object."""
     with tempfile.TemporaryDirectory(prefix="drystone-validate-") as work:
         layout, manifests = Path(work, "schemas"), Path(work, "manifests")
         layout.mkdir()
@@ -340,7 +344,7 @@ def check_schemas(
 
 
 def validate(root: Path, kustomize: str, kubeconform: str, schemas: Path, definitions: Path) -> tuple[list[str], int]:
-    """Check the tree: all that is wrong with it, and how many objects it renders to."""
+    """Check the tree. Return the problems and the number of rendered objects."""
     structure = Structure(root)
     problems = structure.check()
     rendered: dict[str, list[dict[str, Any]]] = {}
@@ -359,17 +363,17 @@ def validate(root: Path, kustomize: str, kubeconform: str, schemas: Path, defini
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the check: 0 if all is well, 1 with a list of what is not, 2 if it could not be checked."""
+    """Run the check. Return 0 for success, 1 for problems, 2 if the check is impossible."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "root", nargs="?", type=Path, default=Path(__file__).parent, help="the tree (default: this one)"
+        "root", nargs="?", type=Path, default=Path(__file__).parent, help="the tree to check (default: this folder)"
     )
     parser.add_argument("--kustomize", help="path of kustomize (default: from PATH or Drystone's cache)")
     parser.add_argument("--kubeconform", help="path of kubeconform (default: from PATH or Drystone's cache)")
     parser.add_argument(
         "--definitions", type=Path, help="folder with CustomResourceDefinitions (default: Drystone's cache)"
     )
-    parser.add_argument("--kubernetes-version", help="whose schemas to check against (default: the newest at hand)")
+    parser.add_argument("--kubernetes-version", help="version of the schemas (default: the newest available)")
     options = parser.parse_args(arguments)
     try:
         schemas = find_schemas(options.kubernetes_version)

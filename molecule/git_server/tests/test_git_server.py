@@ -158,7 +158,7 @@ def test_what_cannot_be_deployed_is_refused_before_anything_is_made(tmp_path: Pa
     (source / "environments/dev/greeter/stray.yaml").write_text("kind: Nothing\n")
     done = Playbook("playbooks/site.yml", {"git_server_source": str(source)})
     assert done.code != 0
-    assert "stray.yaml: nothing refers to it" in " ".join(done.output.split())
+    assert "stray.yaml: no kustomization refers to it" in " ".join(done.output.split())
     assert "validate | Validate deploy/" in done.output
     assert "registry : run" not in done.output
     assert "seed | Bring" not in done.output

@@ -80,12 +80,12 @@ def test_our_own_tree_has_no_structural_problems() -> None:
         (
             {"environments/dev/web/kustomization.yaml": OVERLAY.replace("dev", "prod")},
             "environments/dev/web/kustomization.yaml",
-            "namespace must be dev, as its folder says, and is prod",
+            "namespace is prod, but must be dev like the folder",
         ),
         (
             {"environments/dev/web/kustomization.yaml": "resources: [../../../workloads/web]"},
             "environments/dev/web/kustomization.yaml",
-            "namespace must be dev, as its folder says, and is none",
+            "namespace is none, but must be dev like the folder",
         ),
         (
             {
@@ -93,7 +93,7 @@ def test_our_own_tree_has_no_structural_problems() -> None:
                 "environments/dev/web/own.yaml": CONFIG.replace("web", "own"),
             },
             "environments/dev/web/kustomization.yaml",
-            "resource own.yaml is not in workloads/: an environment says only what differs from the base",
+            "resource own.yaml is not in workloads/: an environment contains only differences from the base",
         ),
         (
             {"workloads/web/kustomization.yaml": "resources: [config.yaml, gone.yaml]"},
@@ -103,17 +103,17 @@ def test_our_own_tree_has_no_structural_problems() -> None:
         (
             {"workloads/web/kustomization.yaml": "resources: [config.yaml, 'https://example.com/x?ref=main']"},
             "workloads/web/kustomization.yaml",
-            "https://example.com/x?ref=main is fetched from elsewhere: what is deployed must lie in this repository",
+            "https://example.com/x?ref=main is remote: this repository must contain everything that is deployed",
         ),
         (
             {"workloads/web/kustomization.yaml": "resources: [config.yaml]\nsecretGenerator: [{name: s}]"},
             "workloads/web/kustomization.yaml",
-            "secretGenerator puts a secret into Git: let the platform create the Secret",
+            "secretGenerator stores a secret in Git: let the platform create the Secret",
         ),
         (
             {"workloads/web/forgotten.yaml": CONFIG.replace("web", "forgotten")},
             "workloads/web/forgotten.yaml",
-            "nothing refers to it: list it in a kustomization, or remove it",
+            "no kustomization refers to it: list it in one, or remove it",
         ),
         (
             {
@@ -121,7 +121,7 @@ def test_our_own_tree_has_no_structural_problems() -> None:
                 "workloads/web/again.yaml": f"# the same, said otherwise\n{CONFIG}".replace('"1"', "'1'"),
             },
             "workloads/web/config.yaml",
-            "says the same as workloads/web/again.yaml: keep one, and refer to it",
+            "is a duplicate of workloads/web/again.yaml: keep one, and refer to it",
         ),
         (
             {"workloads/web/kustomization.yaml": "- config.yaml"},
@@ -140,7 +140,7 @@ def test_a_reference_must_not_leave_the_tree(tree: Callable[..., Path], tmp_path
     root = tree(**{"workloads/web/kustomization.yaml": "resources: [config.yaml, ../../../outside.yaml]"})
     (expected,) = validate.Structure(root).check()
     assert expected == (
-        f"workloads/web/kustomization.yaml: ../../../outside.yaml leads out of {tmp_path.name}/, which is all that"
+        f"workloads/web/kustomization.yaml: ../../../outside.yaml is outside {tmp_path.name}/, the only folder that"
         " Argo CD gets"
     )
 
@@ -171,7 +171,7 @@ def test_a_component_may_be_there_for_workloads_to_come_but_no_file_in_it(tree: 
         }
     )
     assert validate.Structure(root).check() == [
-        "components/extra/forgotten.yaml: nothing refers to it: list it in a kustomization, or remove it"
+        "components/extra/forgotten.yaml: no kustomization refers to it: list it in one, or remove it"
     ]
 
 
@@ -203,7 +203,7 @@ def test_a_workload_selects_its_own_pods() -> None:
     made["spec"] |= {"selector": {"matchLabels": {"app": "web", "tier": "x"}}}
     made["spec"]["template"]["metadata"] = {"labels": {"app": "site", "tier": "x"}}
     assert list(validate.check_objects("dev", [made])) == [
-        "Deployment web selects app=web, which its own pods do not have"
+        "Deployment web selects app=web, but its own pods do not have this"
     ]
 
 
@@ -211,9 +211,9 @@ def test_a_workload_selects_its_own_pods() -> None:
     ("kind", "namespace", "problem"),
     [
         ("ConfigMap", "dev", None),
-        ("ConfigMap", "prod", "ConfigMap x goes to namespace prod, not to dev"),
-        ("Secret", "dev", "Secret x would lie in Git: let the platform create it"),
-        ("Namespace", None, "Namespace x is cluster-wide: such objects are the platform's, not a workload's"),
+        ("ConfigMap", "prod", "ConfigMap x is for namespace prod instead of dev"),
+        ("Secret", "dev", "Secret x must not be in Git: let the platform create it"),
+        ("Namespace", None, "Namespace x is cluster-wide: only the platform may create such objects"),
     ],
 )
 def test_objects_stay_in_their_environment(kind: str, namespace: str | None, problem: str | None) -> None:
@@ -235,7 +235,7 @@ def test_a_missing_tool_is_named_with_where_it_was_looked_for(monkeypatch: pytes
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(validate.Unusable, match=f"kustomize is neither on PATH nor in {tmp_path}/drystone/bin"):
         validate.find_tool("kustomize", None)
-    with pytest.raises(validate.Unusable, match="kustomize is not at /nowhere"):
+    with pytest.raises(validate.Unusable, match="there is no kustomize at /nowhere"):
         validate.find_tool("kustomize", "/nowhere")
 
 
@@ -365,6 +365,6 @@ def test_the_command_fails_with_a_list(tree: Callable[..., Path], tools: tuple[s
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        "workloads/web/forgotten.yaml: nothing refers to it: list it in a kustomization, or remove it",
+        "workloads/web/forgotten.yaml: no kustomization refers to it: list it in one, or remove it",
         f"1 problems in {root}",
     ]
