@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Time `make up` against a plain script that makes the same cluster, in turns; see README.md."""
+"""Measure `make up` and a plain script that creates the same cluster, alternately; see README.md."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROOT = HERE.parents[1]
 PLAIN = "drystone-bench-plain"
 PART_OF, ID = "applyset.kubernetes.io/part-of", "applyset.kubernetes.io/id"
 KINDS = "applyset.kubernetes.io/contains-group-kinds"
-# What a server adds; with it an object could not be made anew.
+# Fields that the server adds; an object with them could not be recreated.
 OF_SERVER = (
     "uid",
     "resourceVersion",
@@ -36,10 +36,10 @@ OF_SERVER = (
     "finalizers",
 )
 ANNOTATIONS_OF_SERVER = ("deployment.kubernetes.io/", "deprecated.daemonset", "pv.kubernetes.io/", "volume.")
-# What others need first; what is not named comes between, and workloads last.
+# Parts that others need come first; parts without an entry come next, and workloads last.
 FIRST = ("guardrails", "kube-prometheus-stack", "git-server-namespace", "git-server", "argocd", "metrics-server")
 Object = dict[str, Any]
-# What a cluster needs on a host with cgroup v1 or without every capability, as roles/kind_cluster has it.
+# Settings for a host with cgroup v1 or missing capabilities, the same as in roles/kind_cluster.
 FOR_RESTRICTED_HOSTS = [
     {"kind": "KubeletConfiguration", "failCgroupV1": False, "featureGates": {"KubeletInUserNamespace": True}},
     {"kind": "KubeProxyConfiguration", "conntrack": {"maxPerCore": 0}},
@@ -47,15 +47,15 @@ FOR_RESTRICTED_HOSTS = [
 
 
 def run(*command: str, env: dict[str, str] | None = None) -> str:
-    """Run a command and give what it prints."""
+    """Run a command and return its output."""
     done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=ROOT, check=False)
     if done.returncode:
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+        sys.exit(f"{' '.join(command)} failed with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
     return done.stdout
 
 
 class Cluster:
-    """One cluster, seen from outside."""
+    """One cluster as an external client sees it."""
 
     def __init__(self, env: dict[str, str]) -> None:
         self.env = env
@@ -66,7 +66,7 @@ class Cluster:
         return found
 
     def done(self) -> bool:
-        """Whether everything is there and answers: the judge of both."""
+        """Return whether everything exists and answers. This check decides for both sides."""
         pods = self.items("pods", "--all-namespaces", "--field-selector=status.phase!=Succeeded")
         applications = self.items("applications.argoproj.io", "--all-namespaces")
         return (
@@ -78,13 +78,13 @@ class Cluster:
         )
 
     def answers(self, namespace: str) -> bool:
-        """Whether the greeter of an environment does its work."""
+        """Return whether the greeter of an environment works."""
         path = f"/api/v1/namespaces/{namespace}/services/greeter:8000/proxy/readyz"
         asked = subprocess.run(["kubectl", "get", f"--raw={path}"], capture_output=True, env=self.env, check=False)
         return asked.returncode == 0
 
     def wait(self) -> None:
-        """Return once it is done."""
+        """Wait until the cluster is ready."""
         deadline = time.monotonic() + 600
         while not self.done():
             if time.monotonic() > deadline:
@@ -93,20 +93,20 @@ class Cluster:
 
 
 def is_true(obj: Object, condition: str) -> bool:
-    """Whether a condition of an object's status is True."""
+    """Return whether a condition of an object's status is True."""
     found = [one["status"] for one in obj.get("status", {}).get("conditions", []) if one["type"] == condition]
     return found == ["True"]
 
 
 def environment(inventory: str) -> dict[str, str]:
-    """Give the shell's environment as `make env` sets it."""
+    """Return the environment that `make env` sets."""
     lines = run("make", "-s", "env", f"INVENTORY={inventory}")
     shown = run("bash", "-c", f"{lines}\nenv --null")
     return dict(line.split("=", 1) for line in shown.split("\0") if line)
 
 
 def bare(obj: Object) -> Object:
-    """Give an object as it was applied."""
+    """Return an object in the form in which it was applied."""
     metadata = {key: value for key, value in obj["metadata"].items() if key not in OF_SERVER}
     annotations = metadata.pop("annotations", {})
     metadata["annotations"] = {k: v for k, v in annotations.items() if not k.startswith(ANNOTATIONS_OF_SERVER)}
@@ -122,7 +122,7 @@ def bare(obj: Object) -> Object:
 
 
 def parts(cluster: Cluster) -> dict[str, list[Object]]:
-    """Give the objects of each of Drystone's apply sets, and what it generated."""
+    """Return the objects of each of Drystone's apply sets, and the generated objects."""
     found = {}
     for parent in cluster.items("secrets,configmaps", "--all-namespaces", f"--selector={ID}"):
         kinds = [one for one in parent["metadata"]["annotations"][KINDS].split(",") if one]
@@ -136,7 +136,7 @@ def parts(cluster: Cluster) -> dict[str, list[Object]]:
 
 
 def export(cluster: Cluster, folder: Path) -> None:
-    """Write down what the plain script is to make."""
+    """Write the input files of the plain script."""
     sets = parts(cluster)
     namespaces = [one for objects in sets.values() for one in objects if one["kind"] == "Namespace"]
     rank = {name: place for place, name in enumerate(FIRST)} | {"workloads": 1000, "workloads-access": 999}
@@ -150,7 +150,7 @@ def export(cluster: Cluster, folder: Path) -> None:
 
 
 def ready_engine(cluster: Cluster, name: str, folder: Path) -> None:
-    """Have every image in the engine, and say which: what kind loads, it takes from there."""
+    """Pull every image into the engine, from which kind loads it, and return their names."""
     node = json.loads(run("docker", "inspect", f"{name}-control-plane"))[0]
     bound = node["HostConfig"]["PortBindings"]
     mappings = [
@@ -180,7 +180,7 @@ def ready_engine(cluster: Cluster, name: str, folder: Path) -> None:
     ]
     images = sorted({one["image"] for one in containers if one["image"].split("/", 1)[1].rsplit(":", 1)[0] in served})
     for image in images:
-        # Also where the engine has one of that name: it may be older than what the nodes pulled.
+        # Pull even if the engine has an image of that name: it may be older than the one on the nodes.
         here = f"127.0.0.1:{port}/{image.split('/', 1)[1]}"
         run("docker", "pull", here)
         run("docker", "tag", here, image)
@@ -188,7 +188,7 @@ def ready_engine(cluster: Cluster, name: str, folder: Path) -> None:
 
 
 def keep_git(cluster: Cluster, folder: Path) -> None:
-    """Copy the repositories and what their server knows the user by, which go with the cluster."""
+    """Copy the repositories and the client's credentials, which are deleted with the cluster."""
     config = yaml.safe_load((folder / "kind.yaml").read_text())
     (port,) = (one["hostPort"] for one in config["nodes"][0]["extraPortMappings"] if one["containerPort"] == 30022)
     keys = folder / "git"
@@ -203,7 +203,7 @@ def keep_git(cluster: Cluster, folder: Path) -> None:
 
 
 def timed(judge: Cluster, what: Callable[[], object]) -> dict[str, float]:
-    """Give the seconds until the command ends, and until the judge agrees."""
+    """Return the seconds until the command ends and until the external check passes."""
     began = time.monotonic()
     what()
     ended = time.monotonic()
@@ -212,7 +212,7 @@ def timed(judge: Cluster, what: Callable[[], object]) -> dict[str, float]:
 
 
 def steps(folder: Path) -> dict[str, float]:
-    """Give what each step of the plain script took."""
+    """Return the duration of each step of the plain script."""
     marks = [line.split(" ", 1) for line in (folder / "steps.txt").read_text().splitlines()]
     (folder / "steps.txt").unlink()
     pairs = itertools.pairwise(marks)

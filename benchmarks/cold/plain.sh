@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The obvious way to the same platform: kind, kind load, then each part applied and waited for before the next.
-# Usage: plain.sh DIRECTORY   with kind.yaml, images.txt, parts/*.yaml and repositories/*.git, as bench.py writes them.
+# Create the same platform with plain commands: kind, kind load, then apply each part and wait for it before the next.
+# Usage: plain.sh DIRECTORY   with kind.yaml, images.txt, parts/*.yaml and repositories/*.git, which bench.py writes.
 set -Eeuo pipefail
 trap 'echo "line $LINENO: $BASH_COMMAND: ended with $?" >&2' ERR
 cd "$1"
@@ -21,12 +21,12 @@ done <images.txt
 for part in parts/*.yaml; do
     name=${part##*/}
     step "${name%.yaml}"
-    # The first time fails where the part brings kinds of its own: it is what everybody's script does about that.
+    # The first attempt fails if the part contains definitions of its own kinds; a plain script simply applies it again.
     kubectl apply --server-side --force-conflicts --filename "$part" >/dev/null 2>&1 || {
         kubectl wait --for=condition=Established crds --all --timeout=60s >/dev/null
         kubectl apply --server-side --force-conflicts --filename "$part" >/dev/null
     }
-    # Some parts have no workloads, and grep would call that a failure.
+    # Some parts have no workloads, for which grep would fail.
     kubectl get --filename "$part" --output=custom-columns=:kind,:metadata.name,:metadata.namespace --no-headers |
         { grep -E '^(Deployment|StatefulSet|DaemonSet) ' || true; } |
         while read -r kind workload namespace; do
@@ -34,7 +34,7 @@ for part in parts/*.yaml; do
         done
     if [[ $name == *-git-server.yaml ]]; then
         for repository in repositories/*.git; do
-            # Ready a moment before its port leads to it.
+            # The pod is ready shortly before its port works.
             until git -C "$repository" push --quiet origin main 2>/dev/null; do sleep 1; done
         done
     fi

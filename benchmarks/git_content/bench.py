@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Time what a push to the content repository takes to reach everyone; see README.md."""
+"""Measure the time from a push to the content repository until every user gets it; see README.md."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from git_content import PUBLISHED, WORKLOAD, Client, Content, Site  # noqa: E402
 
 
 class Watch:
-    """Asks the API server often, on one connection."""
+    """Query the API server frequently on one connection."""
 
     def __init__(self, http: drystone_testing.Http) -> None:
         self.http = http
@@ -35,7 +35,7 @@ class Watch:
         return found
 
     def push(self, commit: str, began: float) -> dict[str, float]:
-        """Give the seconds from the push until things are first seen."""
+        """Return the seconds from the push until each event is first seen."""
         marks: dict[str, float] = {}
         pods = f"/api/v1/namespaces/dev/pods?labelSelector=app.kubernetes.io/name={WORKLOAD}"
         deployment = f"/apis/apps/v1/namespaces/dev/deployments/{WORKLOAD}"
@@ -65,7 +65,7 @@ class Watch:
 
 
 def is_ready(pod: dict[str, Any]) -> bool:
-    """Whether a Pod is ready and stays."""
+    """Return whether a Pod is ready and not being deleted."""
     conditions = pod["status"].get("conditions", [])
     return (
         "deletionTimestamp" not in pod["metadata"]
@@ -75,7 +75,7 @@ def is_ready(pod: dict[str, Any]) -> bool:
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    """Give p50, p95 and the most."""
+    """Return p50, p95 and the maximum."""
     ordered = sorted(values)
     p95 = statistics.quantiles(ordered, n=20)[-1] if len(ordered) > 1 else ordered[0]
     return {
@@ -86,7 +86,7 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Push, look, print."""
+    """Push, measure and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inventory", default=str(ROOT / "inventories/dev"))
     parser.add_argument("--pushes", type=int, default=10)

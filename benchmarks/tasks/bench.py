@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Time what a task costs in a fork of Ansible and in a new Python; see README.md."""
+"""Measure the cost of a task in a fork of Ansible and in a new Python process; see README.md."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ sys.path.insert(0, str(ROOT))
 
 from tests.unit.fake_api import FakeApi  # noqa: E402  its folder is found only now
 
-# An environment of its own is what a fork cannot give a task.
+# A task with its own environment variables cannot run in a fork.
 WAYS = {"fork": {}, "new Python": {"OTHER": "1"}}
 SETTINGS = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"colour": "blue"}}
 
 
 def played(folder: Path, kubeconfig: str, way: str, tasks: int) -> tuple[float, float]:
-    """Give the seconds and processor seconds of a play with so many tasks."""
+    """Return the seconds and CPU seconds of a play with the given number of tasks."""
     arguments = {"kubeconfig": kubeconfig, "name": "demo", "namespace": "default", "objects": [SETTINGS]}
     play = {
         "hosts": "localhost",
