@@ -1,6 +1,6 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Publishes the commit that git-sync has brought: in one ConfigMap and as metrics."""
+"""Publish the commit that git-sync has fetched in one ConfigMap and as metrics."""
 
 VERSION = "1.1.0"

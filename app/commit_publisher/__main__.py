@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The publisher as a process: git-sync's webhook on loopback; metrics and probes for the cluster."""
+"""The publisher's process: git-sync's webhook on loopback, metrics and probes for the cluster."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from .content import COMMIT, Content
 from .kube import ConfigMap
 from .publisher import ConfigError, Metrics, Publisher, Settings
 
-# How long a webhook is kept waiting: less than git-sync's --webhook-timeout, so that it hears the reason.
+# Maximum wait of a webhook. It is shorter than git-sync's --webhook-timeout, so that git-sync receives the reason.
 PATIENCE = 8.0
 TEXT = "text/plain; charset=utf-8"
 ENDING = {signal.SIGTERM, signal.SIGINT}
-# A write that is under way may end.
+# Time to finish a running write
 GRACE = 10.0
 
 Answer = tuple[int, str, bytes]
@@ -42,7 +42,7 @@ def log(level: str, message: str, **fields: t.Any) -> None:
 
 
 def text(status: int, message: str) -> Answer:
-    """Give a plain-text answer."""
+    """Return a plain-text response."""
     return status, TEXT, f"{message}\n".encode()
 
 
@@ -50,7 +50,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: t.Any, client_address: t.Any) -> None:
-        """Log what went wrong with one request; somebody who hung up is none of it."""
+        """Log the error of one request, except a closed connection."""
         if not isinstance(error := sys.exception(), OSError):
             log("error", f"a request from {client_address[0]} failed: {error!r}")
 
@@ -60,11 +60,11 @@ class _Server6(_Server):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """What both servers have in common."""
+    """Base class of both servers' handlers."""
 
     server_version = "commit-publisher"
     sys_version = ""
-    timeout = 30  # of a connection on which nothing is said
+    timeout = 30  # of an idle connection
 
     def answer(self, answer: Answer) -> None:
         status, content_type, body = answer
@@ -75,11 +75,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: t.Any) -> None:  # noqa: A002  the name of the method it replaces
-        """Say nothing: what matters is logged where it happens."""
+        """Do not log requests; the code logs relevant events itself."""
 
 
 def webhook(publish: Callable[[str, float], str], patience: float) -> type[_Handler]:
-    """Make what git-sync tells about each new commit. It asks again, with the newest, until it hears 200."""
+    """Create the handler that git-sync calls for each new commit. git-sync retries with the newest one until 200."""
 
     class Webhook(_Handler):
         def do_POST(self) -> None:
@@ -97,7 +97,7 @@ def webhook(publish: Callable[[str, float], str], patience: float) -> type[_Hand
 
 
 def probes(publisher: Publisher, metrics: Metrics) -> type[_Handler]:
-    """Make what the kubelet and Prometheus ask."""
+    """Create the handler for requests of the kubelet and Prometheus."""
 
     def ready() -> Answer:
         if publisher.published:
@@ -119,7 +119,7 @@ def probes(publisher: Publisher, metrics: Metrics) -> type[_Handler]:
 
 
 def address(environ: Mapping[str, str], name: str, default: str) -> tuple[str, int]:
-    """Read where to listen."""
+    """Read an address to listen on."""
     value = environ.get(name, default)
     host, _, port = value.rpartition(":")
     try:
@@ -131,7 +131,7 @@ def address(environ: Mapping[str, str], name: str, default: str) -> tuple[str, i
 
 
 def serve(where: tuple[str, int], handler: type[_Handler]) -> ThreadingHTTPServer:
-    """Answer requests in threads of their own."""
+    """Answer requests in separate threads."""
     kind = _Server6 if ":" in where[0] else _Server
     server = kind(where, handler)
     threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
@@ -139,19 +139,19 @@ def serve(where: tuple[str, int], handler: type[_Handler]) -> ThreadingHTTPServe
 
 
 def main(environ: Mapping[str, str]) -> int:
-    """Run until told to end, or until the thread that publishes dies."""
+    """Run until a signal arrives or the publishing thread dies."""
     try:
         settings = Settings.from_environ(environ)
         hook = address(environ, "WEBHOOK_BIND", "127.0.0.1:8080")
         if not ipaddress.ip_address(hook[0]).is_loopback:
-            raise ConfigError(f"WEBHOOK_BIND must be a loopback address, not {hook[0]}: it asks for no credentials")
+            raise ConfigError(f"WEBHOOK_BIND must be a loopback address, not {hook[0]}: it requires no credentials")
         bind = address(environ, "METRICS_BIND", "0.0.0.0:8081")
         if not {"KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"} <= environ.keys():
-            raise ConfigError("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: this runs in a Pod")
+            raise ConfigError("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: run this in a Pod")
     except ConfigError as error:
         print(f"commit-publisher: {error}", file=sys.stderr)
         return 2
-    # Before there is any thread, so that every one inherits it: signals are taken below and nowhere else.
+    # Block signals before any thread starts, so that all threads inherit this. Only sigwait below receives them.
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     metrics = Metrics(settings.workload)
     config_map = ConfigMap.in_cluster(settings.namespace, settings.config_map, environ)

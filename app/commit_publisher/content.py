@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What git-sync has brought: which commit its link leads to, and that commit's time."""
+"""The content that git-sync has fetched: the commit that its link points to, and that commit's time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 GIT_TIMEOUT = 15
-BLOCK = 512  # bytes, whatever the file system's own blocks are (stat(2))
-# Git knows commits of the year 10^12; a time of day does not.
+BLOCK = 512  # bytes per unit of st_blocks, independent of the file system (stat(2))
+# Git allows later times than a date can represent.
 LATEST = 253402300799  # 9999-12-31T23:59:59Z
 
-# Git reads the repository and nothing else: no configuration of the image or a user, no network. The repository belongs
-# to git-sync's user, so Git has to be told that this is as it should be.
+# Git reads only the repository: no configuration of the image or a user, no network. The repository belongs to
+# git-sync's user, so Git needs safe.directory to accept it.
 _ENVIRONMENT = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -33,15 +33,15 @@ _ENVIRONMENT = {
 
 
 class NothingYet(Exception):
-    """There is no content so far: git-sync is still to make its first link."""
+    """There is no content yet: git-sync has not created its first link."""
 
 
 class Unreadable(Exception):
-    """There is content, and what has to be known of it cannot be read."""
+    """The content exists, but its commit or time cannot be read."""
 
 
 class TooLarge(Unreadable):
-    """There is more content than the volume may hold."""
+    """The content is larger than the volume may be."""
 
 
 class Content:
@@ -52,30 +52,30 @@ class Content:
         self._times: dict[str, int] = {}
 
     def commit(self) -> str:
-        """Tell the commit that the link leads to: git-sync names each worktree after its commit."""
+        """Return the commit that the link points to: git-sync names each worktree after its commit."""
         try:
             name = os.path.basename(os.readlink(self.link))
         except FileNotFoundError as error:
             raise NothingYet(f"{self.link} does not exist yet: git-sync has not finished its first sync") from error
         except OSError as error:
-            raise Unreadable(f"{self.link} cannot be read as git-sync's link: {error.strerror}") from error
+            raise Unreadable(f"cannot read {self.link} as git-sync's link: {error.strerror}") from error
         if not COMMIT.fullmatch(name):
-            raise Unreadable(f"{self.link} leads to {name!r}, which is not named after a commit")
+            raise Unreadable(f"{self.link} points to {name!r}, which is not the name of a commit")
         return name
 
     def size(self) -> int:
-        """Tell how many bytes Git's copy and all worktrees take on the disk, as the kubelet counts a volume."""
+        """Return the disk usage of Git's copy and all worktrees in bytes, as the kubelet counts a volume."""
         blocks: dict[int, int] = {}
         for folder, folders, files in os.walk(self.link.parent):
             for name in (*folders, *files):
-                # git-sync may be tidying up.
+                # git-sync may delete files meanwhile.
                 with contextlib.suppress(FileNotFoundError):
                     found = os.lstat(os.path.join(folder, name))
                     blocks[found.st_ino] = found.st_blocks
         return sum(blocks.values()) * BLOCK
 
     def time(self, commit: str) -> int:
-        """Tell when a commit was committed, in seconds since 1970."""
+        """Return the time of a commit in seconds since 1970."""
         if commit not in self._times:
             self._times = {commit: self._read_time(commit)}
         return self._times[commit]
@@ -96,14 +96,14 @@ class Content:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise Unreadable(f"{what}: {error}") from error
         if done.returncode != 0 or not done.stdout.strip().isdecimal():
-            raise Unreadable(f"{what}: git says {(done.stderr or done.stdout).strip()!r}")
+            raise Unreadable(f"{what}: git printed {(done.stderr or done.stdout).strip()!r}")
         return min(int(done.stdout), LATEST)
 
 
 def without_credentials(repository: str) -> str:
-    """Give a repository's URL without anything that could let somebody in; a mere SSH user name stays."""
+    """Return a repository's URL without credentials; an SSH user name stays."""
     if "://" not in repository:
-        return repository  # user@host:path and local paths have no place for a password
+        return repository  # user@host:path and local paths cannot contain a password
     parts = urlsplit(repository)
     user, at, host = parts.netloc.rpartition("@")
     if parts.scheme.removeprefix("git+") != "ssh":

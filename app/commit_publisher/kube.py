@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one ConfigMap that may be written, at the API server of this Pod's cluster."""
+"""The only ConfigMap that the publisher may write, at the API server of this Pod's cluster."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ MANAGER = "drystone-commit-publisher"
 TIMEOUT = 10.0
 LARGEST_ANSWER = 8 * 1024 * 1024
 
-# What only a change elsewhere can put right, so that who reads the log knows where.
+# Hints for errors that need a change outside this process
 _HINTS = {
     401: "the API server does not accept this Pod's token",
     403: "the Role of this Pod's ServiceAccount must allow get and patch of this ConfigMap",
-    404: "the ConfigMap comes with the workload's manifests (component git-content): have them applied",
+    404: "the workload's manifests (component git-content) contain the ConfigMap: sync the Application",
 }
 
 
 class ApiError(Exception):
-    """What the API server, or the way to it, had against a request. The status is 0 without an answer."""
+    """An error of the API server or of the connection to it. The status is 0 without a response."""
 
     def __init__(self, what: str, status: int, message: str, retry_after: float = 0) -> None:
         hint = f" ({_HINTS[status]})" if status in _HINTS else ""
@@ -41,7 +41,7 @@ class ApiError(Exception):
 
 @dataclass(frozen=True)
 class ConfigMap:
-    """A ConfigMap by its name. Token and CA are read for each request: both are replaced while this Pod lives."""
+    """A ConfigMap by its name. Each request reads token and CA, because Kubernetes replaces them in a running Pod."""
 
     server: str
     namespace: str
@@ -51,16 +51,16 @@ class ConfigMap:
 
     @classmethod
     def in_cluster(cls, namespace: str, name: str, environ: Mapping[str, str]) -> ConfigMap:
-        """Use the API server that Kubernetes names to every Pod."""
+        """Use the API server in the environment that Kubernetes sets in every Pod."""
         host, port = environ["KUBERNETES_SERVICE_HOST"], environ["KUBERNETES_SERVICE_PORT"]
         return cls(f"https://{f'[{host}]' if ':' in host else host}:{port}", namespace, name)
 
     def read(self) -> Object:
-        """Read it."""
+        """Read the ConfigMap."""
         return self._call("GET")
 
     def write(self, version: str, annotations: dict[str, str], data: dict[str, str]) -> None:
-        """Set annotations and data, unless somebody has changed it since that version was read (409)."""
+        """Set annotations and data. Raise a conflict (409) if the ConfigMap has changed since that version."""
         metadata = {"resourceVersion": version, "annotations": annotations}
         self._call("PATCH", {"metadata": metadata, "data": data})
 

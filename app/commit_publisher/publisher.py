@@ -1,11 +1,11 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keeps the ConfigMap at the commit that git-sync's link leads to.
+"""Keep the ConfigMap at the commit that git-sync's link points to.
 
-The link is the truth and a webhook only the occasion: what is published is read at the moment of writing, by the one
-thread that writes, with the version of the ConfigMap it is meant for. So no delay, retry or restart can put an older
-commit over a newer one, and what somebody else does to the ConfigMap is put right.
+The link is the source of truth, and a webhook only triggers a check. Only one thread writes. At the time of writing it
+reads the link and the version of the ConfigMap. Therefore no delay, retry or restart can replace a newer commit with an
+older one, and changes to the ConfigMap by others are corrected.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ Log = Callable[..., None]
 
 
 class ConfigError(Exception):
-    """A setting that the publisher cannot start with."""
+    """A setting is invalid, so the publisher cannot start."""
 
 
 def quantity(name: str, text: str) -> int:
-    """Read a number of bytes as Kubernetes writes it, such as 128Mi or 1.5G."""
+    """Parse a number of bytes in Kubernetes' format, such as 128Mi or 1.5G."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(k|[MGT]|[KMGT]i|)", text)
     if not found:
         raise ConfigError(f"{name} must be a number of bytes such as 128Mi or 1.5G, not {text!r}")
@@ -46,7 +46,7 @@ def quantity(name: str, text: str) -> int:
 
 @dataclass(frozen=True)
 class Settings:
-    """What is published, for which workload."""
+    """The content to publish and its workload."""
 
     workload: str
     namespace: str
@@ -54,7 +54,7 @@ class Settings:
     repository: str
     ref: str
     link: str
-    # Bytes that the volume may hold; 0: any number.
+    # Maximum size of the volume in bytes; 0 for no limit.
     size_limit: int = 0
 
     @classmethod
@@ -77,7 +77,7 @@ class Settings:
 
 
 class Metrics:
-    """What Prometheus is told, in a registry of its own."""
+    """The metrics for Prometheus, in a separate registry."""
 
     def __init__(self, workload: str) -> None:
         self.registry = CollectorRegistry()
@@ -86,28 +86,28 @@ class Metrics:
         def gauge(name: str, meaning: str, *labels: str) -> Gauge:
             return Gauge(name, meaning, ["workload", *labels], registry=self.registry)
 
-        self._info = gauge("git_content_info", "Always 1; the label tells the published commit.", "commit")
-        self._commit = gauge("git_content_commit_timestamp_seconds", "When the published commit was committed.")
-        self._published = gauge("git_content_published_timestamp_seconds", "When it was published.")
+        self._info = gauge("git_content_info", "Always 1; the label names the published commit.", "commit")
+        self._commit = gauge("git_content_commit_timestamp_seconds", "Time of the published commit.")
+        self._published = gauge("git_content_published_timestamp_seconds", "Time of the publication.")
         self._failures = Counter(
-            "git_content_publish_failures_total", "Attempts that failed.", ["workload"], registry=self.registry
+            "git_content_publish_failures_total", "Failed attempts to publish.", ["workload"], registry=self.registry
         )
         self._failures.labels(workload)  # present from the start: a rate needs a first zero
 
     def published(self, commit: str, committed: float, published: float) -> None:
-        """Show another commit."""
+        """Export a new published commit."""
         self._info.clear()
         self._info.labels(self.workload, commit).set(1)
         self._commit.labels(self.workload).set(committed)
         self._published.labels(self.workload).set(published)
 
     def failed(self) -> None:
-        """Count an attempt that failed."""
+        """Count a failed attempt."""
         self._failures.labels(self.workload).inc()
 
 
 def rfc3339(seconds: float) -> str:
-    """Write a time as Kubernetes does."""
+    """Format a time like Kubernetes."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -119,7 +119,7 @@ def _seconds(text: t.Any) -> float | None:
 
 
 class Publisher:
-    """One thread that publishes (`run`), and any number that ask for it (`publish`)."""
+    """One thread publishes (`run`); any number of threads request it (`publish`)."""
 
     def __init__(
         self,
@@ -150,24 +150,24 @@ class Publisher:
 
     @property
     def published(self) -> str:
-        """The commit that was published last; empty before the first one."""
+        """The last published commit; empty before the first one."""
         return self._published
 
     @property
     def problem(self) -> str:
-        """What is in the way of publishing; empty if nothing is."""
+        """The error that prevents publishing; empty if there is none."""
         return self._problem
 
     def stop(self) -> None:
-        """End `run`, and whatever waits for it."""
+        """End `run` and all threads that wait for it."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
 
     def publish(self, commit: str, patience: float) -> str:
-        """Wait until a commit is published, but not for ever: tell why it is not, or nothing if it is."""
+        """Wait up to `patience` seconds until a commit is published. Return the problem, empty on success."""
         with self._changed:
-            # A failure that is being waited out is not asked into haste.
+            # Do not shorten the pause after a failure with this commit.
             if commit not in (self._published, self._tried):
                 self._asked = True
                 self._changed.notify_all()
@@ -184,10 +184,10 @@ class Publisher:
             newest = self._content.commit()
         except (NothingYet, Unreadable) as error:
             return str(error)
-        return "" if newest == commit else f"git-sync has gone on to {newest}"
+        return "" if newest == commit else f"git-sync has moved on to {newest}"
 
     def run(self) -> None:
-        """Publish whatever the link leads to, until stopped."""
+        """Publish the target of the link until stopped."""
         failures = 0
         while not self._stopping:
             self._asked = False
@@ -218,7 +218,7 @@ class Publisher:
                 published = self._write(commit, committed, self._config_map.read())
                 break
             except ApiError as error:
-                # Somebody else wrote between reading and writing: look again at what they did.
+                # Someone changed the ConfigMap between reading and writing: read it again.
                 if error.status != CONFLICT or not attempts_left:
                     raise
         with self._changed:
@@ -226,7 +226,7 @@ class Publisher:
         self._metrics.published(commit, committed, published)
 
     def _write(self, commit: str, committed: float, found: Object) -> float:
-        """Bring the ConfigMap to a commit if it is not there already: tell since when it is."""
+        """Write the commit to the ConfigMap if necessary. Return the time of its publication."""
         data = found.get("data") or {}
         metadata = found["metadata"]
         since = _seconds(data.get("published_time")) if data.get("commit") == commit else None
@@ -250,11 +250,11 @@ class Publisher:
         return published
 
     def _require_room(self, commit: str) -> None:
-        """Keep from pods what the kubelet would evict them for, only after they have taken the place of good ones."""
+        """Refuse content that is too large: pods with it would replace good ones and then be evicted."""
         limit = self._settings.size_limit
         if limit and (size := self._content.size()) > limit:
             raise TooLarge(
-                f"with commit {commit} the repository takes {size / 2**20:.0f} MiB and its volume may have "
-                f"{limit / 2**20:.0f} MiB, so pods with it would be evicted. Make it smaller, take less of it "
+                f"with commit {commit} the repository needs {size / 2**20:.0f} MiB, but its volume is limited to "
+                f"{limit / 2**20:.0f} MiB, so pods with it would be evicted. Make it smaller, fetch less of it "
                 "(sparse_checkout, depth), or raise size_limit"
             )

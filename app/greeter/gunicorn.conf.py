@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How gunicorn runs the greeter: `gunicorn -c gunicorn.conf.py`."""
+"""The gunicorn settings of the greeter: `gunicorn -c gunicorn.conf.py`."""
 
 import os
 import sys
@@ -11,25 +11,25 @@ from server import ConfigError, Settings  # type: ignore[import-not-found]  # gu
 try:
     Settings.from_environ(os.environ)
 except ConfigError as error:
-    # Here and not in the worker: one line instead of two tracebacks, and no worker that is started again and again.
+    # Check here instead of in the worker: one line instead of two tracebacks, and no worker that restarts repeatedly.
     sys.exit(f"greeter: {error}")
 
 wsgi_app = "server:create_app()"
 bind = os.environ.get("BIND", "0.0.0.0:8000")
 
-# One worker: several would each have metrics and a readiness clock of their own, and answer with one or the other.
+# Use one worker: several would each have separate metrics and a separate readiness clock.
 workers = 1
 worker_class = "gthread"
 threads = 8
 
-# The root filesystem is read-only: the worker's heartbeat file goes to memory, and there is no control socket.
+# The root file system is read-only: the worker's heartbeat file is in memory, and there is no control socket.
 worker_tmp_dir = "/dev/shm"  # noqa: S108 -- the one place that is writable in any container
 control_socket_disable = True
 
-# On SIGTERM requests in flight get this long; with the preStop pause it stays below terminationGracePeriodSeconds.
+# Time for requests in flight after SIGTERM. With the preStop pause it is below terminationGracePeriodSeconds.
 graceful_timeout = 20
 
-# Everything to stdout, one JSON object a line. The service logs its own requests, so gunicorn does not.
+# Log everything to stdout, one JSON object per line. The service logs its own requests, so gunicorn does not.
 logconfig_dict = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The greeter: a small web service that is observable, and that fails when and as often as it is told to."""
+"""The greeter: a small observable web service with configurable failures."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from prometheus_client import (
 
 VERSION = "1.0.0"
 
-# Paths that are asked every few seconds: logged only when they fail. And the methods that may become a label's value.
+# Paths of probes, which are logged only when they fail, and methods that may become the value of a label.
 PROBES = {"/healthz", "/readyz", "/metrics"}
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
-# gunicorn starts a dead worker again, out of Kubernetes' sight, except after this exit code (WORKER_BOOT_ERROR of its
-# arbiter), with which it stops itself: so a panic ends the container.
+# gunicorn restarts a dead worker, which Kubernetes does not notice. After this exit code (WORKER_BOOT_ERROR of its
+# arbiter) gunicorn stops itself instead, so a panic ends the container.
 PANIC_EXIT_CODE = 3
 LONGEST_DELAY_SEC = 300
 
@@ -45,7 +45,7 @@ log = logging.getLogger("greeter")
 
 
 class ConfigError(Exception):
-    """A setting that the service cannot start with."""
+    """A setting is invalid, so the service cannot start."""
 
 
 def _number(environ: Mapping[str, str], name: str, default: float, most: float = math.inf) -> float:
@@ -69,7 +69,7 @@ def _flag(environ: Mapping[str, str], name: str) -> bool:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment variables say, validated."""
+    """The validated settings from the environment variables."""
 
     greeting: str
     readiness_delay_sec: float = 10
@@ -78,7 +78,7 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
-        """Read the settings, or raise a ConfigError that names the variable and what it may be."""
+        """Read the settings, or raise a ConfigError that names the variable and its valid values."""
         greeting = environ.get("GREETING", "")
         if not greeting.strip():
             raise ConfigError("GREETING must be set to the text to greet with (in Kubernetes: a key of a Secret)")
@@ -91,10 +91,10 @@ class Settings:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line; what a record carries in `fields` stands beside the message."""
+    """Format records as one JSON object per line, with the record's `fields` in addition to the message."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the record as one line of JSON."""
+        """Return the record as one line of JSON."""
         entry: dict[str, object] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
@@ -108,7 +108,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class Metrics:
-    """The service's metrics, in a registry of their own so that two services can live in one process."""
+    """The service's metrics, in a separate registry so that two services can run in one process."""
 
     def __init__(self, settings: Settings) -> None:
         self.registry = CollectorRegistry()
@@ -122,32 +122,32 @@ class Metrics:
         )
         self.work_duration = Histogram(
             "greeter_work_duration_seconds",
-            "How long each request of /work took, failed or not.",
+            "Duration of each request of /work, failed or not.",
             ["outcome"],
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
             registry=self.registry,
         )
         for outcome in ("success", "failure"):
             self.work_duration.labels(outcome)  # present from the start: a rate needs a first zero
-        build = Gauge("greeter_build_info", "Always 1; the labels tell the build.", ["version"], registry=self.registry)
+        build = Gauge("greeter_build_info", "Always 1; the labels name the build.", ["version"], registry=self.registry)
         build.labels(VERSION).set(1)
-        Gauge("greeter_configured_fail_rate", "FAIL_RATE as this process runs with it.", registry=self.registry).set(
+        Gauge("greeter_configured_fail_rate", "The value of FAIL_RATE in this process.", registry=self.registry).set(
             settings.fail_rate
         )
 
 
 def spend_cpu() -> None:
-    """Do a few milliseconds of real work, so that load can be seen (and scaled on) as CPU."""
+    """Use a few milliseconds of CPU, so that load is measurable and the autoscaler can react."""
     hashlib.pbkdf2_hmac("sha256", b"greeter", b"work", 10_000)
 
 
 def panic() -> None:
-    """End the process at once, as a crash would."""
+    """End the process at once like a crash."""
     os._exit(PANIC_EXIT_CODE)
 
 
 def text(body: str, status: int = 200) -> Response:
-    """Give a plain-text answer."""
+    """Return a plain-text response."""
     return Response(f"{body}\n", status, mimetype="text/plain")
 
 
@@ -160,7 +160,7 @@ def create_app(
     work: Callable[[], None] = spend_cpu,
     die: Callable[[], None] = panic,
 ) -> Flask:
-    """Build the service. Its clock starts here; settings come from the environment unless given."""
+    """Create the service and start its clock. By default read the settings from the environment."""
     settings = settings or Settings.from_environ(os.environ)
     app = Flask(__name__)
     metrics = Metrics(settings)
@@ -180,7 +180,7 @@ def create_app(
         method = request.method if request.method in METHODS else "other"
         metrics.requests.labels(method, route, response.status_code).inc()
         if request.path not in PROBES or response.status_code >= 400:
-            # The path without its query, and no header but the request's own id: nothing that can hold a secret.
+            # Log the path without its query and no header except the request id, because others may contain secrets.
             fields = {
                 "method": request.method,
                 "path": request.path,
@@ -217,7 +217,7 @@ def create_app(
             outcome = "success"
             return text("work done")
         finally:
-            # In `finally`: a latency that only some outcomes record says nothing true about the service.
+            # Use `finally`: a latency that only some outcomes record would be misleading.
             metrics.work_duration.labels(outcome).observe(clock() - begun)
 
     @app.get("/metrics")
@@ -239,8 +239,8 @@ def create_app(
 def _add_faults(
     app: Flask, switches: dict[str, threading.Event], sleep: Callable[[float], None], die: Callable[[], None]
 ) -> None:
-    """Add the ways to break this replica on purpose, under the paths that users of podinfo know."""
-    log.warning("FAULTS_ENABLED is true: anyone who reaches this service can break it")
+    """Add endpoints that break this replica, with the paths that podinfo uses."""
+    log.warning("FAULTS_ENABLED is true: anyone who can reach this service can break it")
 
     def switch(path: str, event: threading.Event, on: bool) -> None:
         def flip() -> Response:

@@ -74,7 +74,7 @@ def test_serves_and_ends_with_zero_and_only_json_on_sigterm(tmp_path: Path) -> N
         ({"REF": ""}, "REF must be set (the component git-content sets them)"),
         (
             {"WEBHOOK_BIND": "0.0.0.0:1"},
-            "WEBHOOK_BIND must be a loopback address, not 0.0.0.0: it asks for no credentials",
+            "WEBHOOK_BIND must be a loopback address, not 0.0.0.0: it requires no credentials",
         ),
         (
             {"METRICS_BIND": "8081"},

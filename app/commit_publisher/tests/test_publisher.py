@@ -339,7 +339,7 @@ def test_an_older_commit_is_never_put_over_a_newer_one(world: World) -> None:
     assert wait_for(lambda: world.data().get("commit") == new)
     # A webhook that was long on its way.
     answer = world.tell(old)
-    assert (answer.status_code, answer.text) == (503, f"{old} is not published: git-sync has gone on to {new}\n")
+    assert (answer.status_code, answer.text) == (503, f"{old} is not published: git-sync has moved on to {new}\n")
     assert world.data()["commit"] == new
 
 
@@ -355,7 +355,7 @@ def test_a_webhook_that_is_overtaken_is_told_so_and_the_newest_is_published(worl
     asking.join()
     assert answer.status_code == 200
     assert answers[0].status_code == 503
-    assert f"git-sync has gone on to {new}" in answers[0].text
+    assert f"git-sync has moved on to {new}" in answers[0].text
     assert world.data()["commit"] == new
 
 
@@ -405,7 +405,7 @@ def test_a_missing_config_map_is_named_with_where_it_comes_from(world: World) ->
     world.api.drop("ConfigMap", NAME, "dev")
     _, answer = world.start(patience=0.2).push()
     assert "HTTP 404" in answer.text
-    assert "comes with the workload's manifests (component git-content)" in answer.text
+    assert "the workload's manifests (component git-content) contain the ConfigMap" in answer.text
     world.make()
     assert wait_for(lambda: bool(world.data()))
 
@@ -415,7 +415,7 @@ def test_content_that_cannot_be_read_is_not_published(world: World) -> None:
     world.start(patience=0.2)
     answer = world.tell("0" * 40)
     assert answer.status_code == 503
-    assert f"reading the time of commit {'0' * 40} in {world.repository.link}: git says " in answer.text
+    assert f"reading the time of commit {'0' * 40} in {world.repository.link}: git printed " in answer.text
     assert world.data() == {}
 
 
@@ -460,11 +460,11 @@ def test_no_link_is_nothing_yet_and_anything_else_is_an_error(tmp_path: Path) ->
     with pytest.raises(NothingYet, match="git-sync has not finished its first sync"):
         Content(link).commit()
     link.mkdir()
-    with pytest.raises(Unreadable, match="cannot be read as git-sync's link"):
+    with pytest.raises(Unreadable, match="as git-sync's link"):
         Content(link).commit()
     link.rmdir()
     link.symlink_to("latest")
-    with pytest.raises(Unreadable, match="leads to 'latest', which is not named after a commit"):
+    with pytest.raises(Unreadable, match="points to 'latest', which is not the name of a commit"):
         Content(link).commit()
 
 

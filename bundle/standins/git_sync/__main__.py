@@ -25,7 +25,7 @@ from .repository import Repository
 
 
 class Syncer:
-    """Syncs again and again, and tells the hooks."""
+    """Sync repeatedly and notify the hooks."""
 
     def __init__(self, options: Options, repository: Repository, hooks: list[Hook], metrics: Metrics, log: Log) -> None:
         self.ready = False
@@ -37,7 +37,7 @@ class Syncer:
         self._failures = 0
 
     def run(self) -> int:
-        """Sync until there is a reason to end, and give the exit status."""
+        """Sync until there is a reason to exit, and return the exit status."""
         options = self._options
         while True:
             deadline = Deadline(options.sync_timeout, "--sync-timeout")
@@ -55,7 +55,7 @@ class Syncer:
             else:
                 self._synced(commit, deadline, changed=changed or not self.ready, seconds=time.monotonic() - started)
                 if options.one_time:
-                    # Each is waited for, whatever the others came to.
+                    # Wait for each hook, whatever the result of the others.
                     succeeded = [hook.first() for hook in self._hooks]
                     status = 0 if all(succeeded) else 1
                     self._log.say("exiting after one sync", status=status)
@@ -93,7 +93,7 @@ class Syncer:
 
 
 def handler(ready: Callable[[], bool], metrics: Metrics | None) -> type[BaseHTTPRequestHandler]:
-    """Make what answers the probes and Prometheus. As upstream's, it answers 200 for ever once there was a sync."""
+    """Create the handler for probes and Prometheus. Like upstream's, it always answers 200 after the first sync."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -112,19 +112,19 @@ def handler(ready: Callable[[], bool], metrics: Metrics | None) -> type[BaseHTTP
         do_HEAD = do_GET  # noqa: N815  the name that the class it extends looks for
 
         def log_message(self, format: str, *args: t.Any) -> None:  # noqa: A002  the name of the method it replaces
-            """Say nothing: it is asked every few seconds."""
+            """Do not log requests: probes arrive every few seconds."""
 
     return Handler
 
 
 def serve(bind: tuple[str, int], answer: type[BaseHTTPRequestHandler]) -> None:
-    """Answer in threads of its own."""
+    """Answer requests in separate threads."""
     server = ThreadingHTTPServer(bind, answer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
 def assemble(options: Options, children: Children, log: Log) -> tuple[Syncer, Metrics]:
-    """Put the parts together and have the hooks wait for commits."""
+    """Create the parts and start the hooks, which wait for commits."""
     made = environment(options, os.environ)
     metrics = Metrics()
     repository = Repository(options, Git(options, children, made), log, lambda: metrics.add("git_fetch_count_total"))
@@ -140,7 +140,7 @@ def assemble(options: Options, children: Children, log: Log) -> tuple[Syncer, Me
 
 
 def main(arguments: list[str]) -> int:
-    """Run until told to end, or until there is a reason to."""
+    """Run until a signal arrives or there is a reason to exit."""
     try:
         options = parse(arguments, os.environ)
     except Wrong as error:
@@ -150,8 +150,8 @@ def main(arguments: list[str]) -> int:
     os.umask(0o002 if options.group_write else 0o022)
     where = f"{options.ref} of {options.repo}, at {options.path(options.link)}"
     log.say(f"Drystone's stand-in for git-sync follows {where}", uid=os.getuid(), gid=os.getgid())
-    # Whoever has a reason to end says so here: a status, or a signal its number. A pipe, because a signal that another
-    # thread gets does not wake the main thread from waiting for an event.
+    # Threads write the reason to exit to this pipe: a status, or the number of a signal. An event is not sufficient,
+    # because a signal that another thread receives does not wake the main thread from it.
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     statuses: list[int] = []
@@ -166,7 +166,7 @@ def main(arguments: list[str]) -> int:
 
     threading.excepthook = on_death
     signal.set_wakeup_fd(writing)
-    # The first process of a container gets no signal that it has no handler for.
+    # The first process of a container receives only signals for which it has a handler.
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: None)
     children = Children()
@@ -189,5 +189,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    # At once: threads may be at anything, which the orderly end of an interpreter does not survive.
+    # Exit at once: other threads may still run, and an orderly exit of the interpreter could abort because of them.
     os._exit(main(sys.argv[1:]))

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs programs so that none outlives its time, or us: each leads a group of processes that ends as a whole."""
+"""Run programs with timeouts. Each program leads a process group, which ends as a whole and not after this process."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-# Git removes its lock files when it is asked to end.
+# After SIGTERM Git removes its lock files.
 _GRACE = 1.0
 
 
 class Failed(Exception):
-    """What somebody asked for could not be done; says what, and what was seen."""
+    """An operation failed; the message names the operation and the error."""
 
 
 class Killed(Failed):
-    """It was not done for want of time, memory or whatever: that says nothing about what it was to be done on."""
+    """An operation did not finish, for example because of time or memory. This says nothing about its object."""
 
 
 class Ending(Exception):
-    """We are told to end, so nothing more is to be done."""
+    """The process is exiting, so it starts no further operations."""
 
 
 class Deadline:
-    """A point in time by which all of something has to be done."""
+    """A point in time by which an operation must be complete."""
 
     def __init__(self, seconds: float, name: str) -> None:
         self._end = time.monotonic() + seconds
         self.name = f"{name} {seconds:g}s"
 
     def left(self) -> float:
-        """Tell how much time there still is."""
+        """Return the remaining time."""
         return max(self._end - time.monotonic(), 0.0)
 
 
 class Children:
-    """Every program that runs."""
+    """All running programs."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -57,7 +57,7 @@ class Children:
         cwd: Path | None = None,
         keep_open: tuple[int, ...] = (),
     ) -> str:
-        """Run a program to its end and give what it wrote."""
+        """Run a program to its end and return its output."""
         with self._lock:
             if self._ending:
                 raise Ending
@@ -71,7 +71,7 @@ class Children:
                     env=environment,
                     cwd=cwd,
                     pass_fds=keep_open,
-                    # No terminal to ask for a password on, and a group of its own.
+                    # Use a separate process group, without a terminal that could ask for a password.
                     start_new_session=True,
                 )
             except OSError as error:
@@ -81,7 +81,7 @@ class Children:
             output, complaint = child.communicate(timeout=deadline.left())
         except subprocess.TimeoutExpired:
             end([child])
-            # Whoever left the group may hold the other ends: they are not waited for.
+            # Do not wait for processes that left the group and may still hold the other ends.
             for pipe in (child.stdout, child.stderr):
                 if pipe is not None:
                     pipe.close()
@@ -93,13 +93,13 @@ class Children:
                     raise Ending
         if not child.returncode:
             return output
-        said = " / ".join(line.strip() for line in complaint.strip().splitlines()[-8:]) or "it said nothing"
+        said = " / ".join(line.strip() for line in complaint.strip().splitlines()[-8:]) or "no output"
         if child.returncode < 0:
             raise Killed(f"killed by signal {-child.returncode}: {said}")
         raise Failed(f"exit status {child.returncode}: {said}")
 
     def end(self) -> None:
-        """End all of them and let none start any more."""
+        """End all programs and start no more."""
         with self._lock:
             self._ending = True
             running = list(self._running)
@@ -107,7 +107,7 @@ class Children:
 
 
 def end(children: list[subprocess.Popen[str]]) -> None:
-    """Ask groups of processes to end, then make them, and wait for those that lead them."""
+    """Send SIGTERM to process groups, then SIGKILL, and wait for their leaders."""
     deadline = Deadline(_GRACE, "grace")
     for name in (signal.SIGTERM, signal.SIGKILL):
         for child in children:

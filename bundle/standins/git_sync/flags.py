@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""git-sync's flags, as far as Drystone sets them: the same names, defaults and limits. Anything else is refused."""
+"""The flags of git-sync that Drystone sets, with the same names, defaults and limits. All others are refused."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, 
 _AMOUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _TRUTH = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
 _SWITCHES = ("--one-time", "--group-write", "--http-metrics")
-# Upstream or its Git would do as these say; here they would be ignored without a word. Kubernetes sets variables of
-# such names, too, for Services: those mean nothing to either.
+# Upstream or its Git would use these variables; this program would silently ignore them, so it refuses them. Kubernetes
+# also sets variables with such names for Services; these are harmless.
 _VARIABLE = re.compile(r"GITSYNC_|GIT_(SYNC_|ASKPASS|CONFIG|COOKIE_FILE|KNOWN_HOSTS|PROXY|SSH|SSL)")
 _OF_A_SERVICE = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$")
 _NO_REF = re.compile(r"^-|\.\.|[\s~^:?*\[\\\x00-\x1f\x7f]|\$\(")
@@ -26,12 +26,12 @@ _ESCAPES = {"n": "\n", "t": "\t", '"': '"', ",": ",", "\\": "\\"}
 
 
 class Wrong(Exception):
-    """What is the matter with the flags."""
+    """The flags are invalid."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the flags say; times in seconds."""
+    """The values of the flags; times are in seconds."""
 
     repo: str
     ref: str
@@ -68,7 +68,7 @@ class Options:
     verbose: int
 
     def path(self, name: str) -> Path:
-        """Find a file that a flag names: absolute, or below the root."""
+        """Return the path of a file in a flag: absolute, or relative to the root."""
         return self.root / name
 
 
@@ -78,10 +78,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def duration(text: str) -> float:
-    """Read a time as Go writes it: 1m30s, 20ms, 0."""
+    """Parse a duration in Go's format: 1m30s, 20ms, 0."""
     parts = _AMOUNT.findall(text)
     if text != "0" and (not parts or "".join(amount + unit for amount, unit in parts) != text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: give numbers with units, as in 10s or 1m30s")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration: use numbers with units, as in 10s or 1m30s")
     return sum(float(amount) * _UNITS[unit] for amount, unit in parts)
 
 
@@ -95,7 +95,7 @@ def _truth(text: str) -> bool:
 def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no address and port: give :9000 or 127.0.0.1:9000")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address with a port: use :9000 or 127.0.0.1:9000")
     return host, int(port)
 
 
@@ -105,46 +105,46 @@ def _parser() -> argparse.ArgumentParser:
     add("--repo", default="", help="repository to sync (required)")
     add("--ref", default="HEAD", help="branch, tag or commit to sync")
     add("--root", default="", help="directory to work in (required)")
-    add("--link", default="", help="symbolic link to publish, from --root; by default the last part of --repo")
-    add("--depth", type=int, default=1, help="commits of history; 0 for all")
-    add("--submodules", default="recursive", help="off, and nothing else (required)")
-    add("--sparse-checkout-file", default="", help="file with the patterns of what to check out")
+    add("--link", default="", help="symbolic link to publish, relative to --root; default: the last part of --repo")
+    add("--depth", type=int, default=1, help="number of commits to fetch; 0 for all")
+    add("--submodules", default="recursive", help="must be off (required)")
+    add("--sparse-checkout-file", default="", help="file with the patterns of files to check out")
     add("--period", type=duration, default=10.0, help="time between syncs")
-    add("--init-period", type=duration, default=0.0, help="the same until the first one succeeds")
+    add("--init-period", type=duration, default=0.0, help="time between syncs until the first one succeeds")
     add("--sync-timeout", type=duration, default=120.0, help="time for one sync")
-    add("--one-time", type=_truth, default=False, help="end after the first sync")
-    add("--max-failures", type=int, default=0, help="failures in a row before ending; negative for never")
+    add("--one-time", type=_truth, default=False, help="exit after the first sync")
+    add("--max-failures", type=int, default=0, help="consecutive failures before exiting; negative for never")
     add("--init-max-failures", type=int, default=None, help="the same until the first sync succeeds")
-    add("--stale-worktree-timeout", type=duration, default=0.0, help="how long worktrees are kept that were replaced")
-    add("--webhook-url", default="", help="address that is told of each new commit")
+    add("--stale-worktree-timeout", type=duration, default=0.0, help="how long to keep replaced worktrees")
+    add("--webhook-url", default="", help="URL to call for each new commit")
     add("--webhook-method", default="POST")
     add("--webhook-success-status", type=int, default=200, help="expected status; 0 for any")
     add("--webhook-timeout", type=duration, default=1.0)
-    add("--webhook-backoff", type=duration, default=3.0, help="time before a failed one is repeated")
-    add("--exechook-command", default="", help="program that is run in each new worktree")
+    add("--webhook-backoff", type=duration, default=3.0, help="time before a failed webhook is repeated")
+    add("--exechook-command", default="", help="program to run in each new worktree")
     add("--exechook-timeout", type=duration, default=30.0)
-    add("--exechook-backoff", type=duration, default=3.0, help="time before a failed one is repeated")
-    add("--touch-file", default="", help="file that is touched after each change, from --root")
-    add("--error-file", default="", help="file that holds the last error while there is one, from --root")
+    add("--exechook-backoff", type=duration, default=3.0, help="time before a failed exechook is repeated")
+    add("--touch-file", default="", help="file to touch after each change, relative to --root")
+    add("--error-file", default="", help="file for the current error, relative to --root")
     add("--username", default="", help="user for HTTP")
     add("--password-file", default="", help="file with the password or token for HTTP; read again for each sync")
     add("--ssh-key-file", action="append", help="private key; may be given more than once")
     add("--ssh-known-hosts", type=_truth, default=True, help="whether to check host keys")
     add("--ssh-known-hosts-file", default="/etc/git-secret/known_hosts")
-    add("--git-config", default="", help="more of Git's settings: key:value,key:value")
+    add("--git-config", default="", help="additional Git settings: key:value,key:value")
     add("--http-bind", type=_address, default=None, help="address and port to answer probes on")
-    add("--http-metrics", type=_truth, default=False, help="answer /metrics there, too")
+    add("--http-metrics", type=_truth, default=False, help="also answer /metrics at --http-bind")
     add("--group-write", type=_truth, default=False, help="let the group write all files")
     add("--verbose", "-v", type=int, default=0)
     return parser
 
 
 def parse(arguments: list[str], environment: Mapping[str, str]) -> Options:
-    """Read the flags."""
+    """Parse the flags."""
     names = [name for name in environment if _VARIABLE.match(name) and not _OF_A_SERVICE.search(name)]
     if names:
         raise Wrong(f"the environment sets {', '.join(sorted(names))}: this stand-in takes flags alone")
-    # A switch takes its value after = and nowhere else.
+    # A switch accepts a value only after =.
     values = vars(_parser().parse_args([f"{one}=true" if one in _SWITCHES else one for one in arguments]))
     values["git_config"] = git_config(values["git_config"])
     values["ssh_key_file"] = tuple(values["ssh_key_file"] or ["/etc/git-secret/ssh"])
@@ -155,13 +155,13 @@ def parse(arguments: list[str], environment: Mapping[str, str]) -> Options:
         values["init_max_failures"] = values["max_failures"]
     _check(values)
     del values["submodules"]
-    # Links in the way to the root would make the relative target of the published link wrong.
+    # Resolve links in the path of the root, because they would make the published relative link wrong.
     values["root"] = Path(values["root"]).resolve()
     return Options(**values)
 
 
 def _check(values: dict[str, t.Any]) -> None:
-    """Refuse what upstream refuses, and what it does that this one does not."""
+    """Refuse values that upstream refuses, and features that only upstream supports."""
     repo = urlsplit(values["repo"])
     http = repo.scheme in ("http", "https")
     limits = {"period": 0.01, "init_period": 0.01, "sync_timeout": 0.01}
@@ -189,7 +189,7 @@ def _check(values: dict[str, t.Any]) -> None:
 
 
 def git_config(text: str) -> dict[str, str]:
-    """Read Git's settings as git-sync takes them: section.key:value,"section.sub.key":"value"."""
+    """Parse Git settings in git-sync's format: section.key:value,"section.sub.key":"value"."""
     found: dict[str, str] = {}
     rest = text
     while rest:

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Git with settings of its own: no user's, no system's, no agent, and nothing ever asks for a password."""
+"""Git with fixed settings: no configuration of a user or the system, no agent, no password prompt."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ _SETTINGS = {
     "core.hooksPath": "/dev/null",
     "gc.autoDetach": "false",
     "gc.pruneExpire": "now",
-    # The volume belongs to another user than ours: that is how Kubernetes makes it.
+    # Kubernetes creates the volume with another owner than this process.
     "safe.directory": "*",
 }
-# Git asks it each time it needs a password, so a new one is used at once, and none is in an environment or on a disk.
+# Git calls this helper each time it needs a password. Therefore it uses a new password at once, and no password is in
+# an environment or on a disk.
 _HELPER = (
     '!f() { test "$1" = get || return 0; '
     'printf "username=%s\\npassword=%s\\n" "$STANDIN_USERNAME" "$(cat "$STANDIN_PASSWORD_FILE")"; }; f'
@@ -28,7 +29,7 @@ _HELPER = (
 
 
 def environment(options: Options, inherited: Mapping[str, str]) -> dict[str, str]:
-    """Make the environment of Git, and of a hook, which may use it, too."""
+    """Return the environment of Git and of a hook, which may use Git too."""
     made = {name: value for name, value in inherited.items() if not name.startswith(("GIT_", "SSH_"))}
     settings = dict(_SETTINGS)
     if options.username:
@@ -63,7 +64,7 @@ def _ssh(options: Options) -> str:
 
 
 class Git:
-    """Runs Git on the repository of a root."""
+    """Run Git on the repository of a root."""
 
     def __init__(self, options: Options, children: Children, made: Mapping[str, str]) -> None:
         self.directory = options.root / ".git"
@@ -75,7 +76,7 @@ class Git:
         self._password = ""
 
     def read_password(self) -> None:
-        """See to it that there is a password before anybody asks, and know what must not be shown."""
+        """Check that there is a password before Git needs it, and keep it to redact it in errors."""
         if not self._password_file:
             return
         try:
@@ -84,16 +85,17 @@ class Git:
             raise Failed(f"can't read the password file: {error}") from error
         if len(lines) != 1 or not lines[0]:
             raise Failed(
-                f"the password file {self._password_file} must have one line, not {len(lines)}, and no empty one"
+                f"the password file {self._password_file} must have exactly one line, which is not empty; "
+                f"it has {len(lines)}"
             )
         self._password = lines[0]
 
     def __call__(
         self, deadline: Deadline, *arguments: str, directory: Path | None = None, worktree: Path | None = None
     ) -> str:
-        """Run one of Git's commands and give what it wrote.
+        """Run a Git command and return its output.
 
-        The directory is always given: Git would look for another repository above a broken one, and find it.
+        Always set the directory: for a broken repository Git would otherwise use another repository above it.
         """
         where = [f"--git-dir={directory or self.directory}", *([f"--work-tree={worktree}"] if worktree else [])]
         try:

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is told of each new commit. A hook that fails is run again, with the newest commit, until it succeeds."""
+"""Hooks that run for each new commit. A failed hook runs again, with the newest commit, until it succeeds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Do = Callable[[str], None]
 
 
 class Hook:
-    """Runs one hook in a thread of its own."""
+    """Run one hook in a separate thread."""
 
     def __init__(self, name: str, do: Do, backoff: float, metrics: Metrics, log: Log) -> None:
         self._name = name
@@ -37,17 +37,17 @@ class Hook:
             metrics.add("git_sync_hook_run_count_total", 0, name=name, status=status)
 
     def start(self) -> None:
-        """Wait for commits."""
+        """Start the thread, which waits for commits."""
         threading.Thread(target=self._run, name=self._name, daemon=True).start()
 
     def send(self, commit: str) -> None:
-        """Have the hook told of a commit, unless a newer one comes before its turn."""
+        """Run the hook for a commit, unless a newer one arrives before."""
         with self._changed:
             self._newest = commit
             self._changed.notify_all()
 
     def first(self) -> bool:
-        """Wait until the hook was run once and tell whether that succeeded."""
+        """Wait until the hook has run once and return whether it succeeded."""
         with self._changed:
             self._changed.wait_for(lambda: self._tried is not None)
             return bool(self._tried)
@@ -82,7 +82,7 @@ class Hook:
 
 
 def webhook(options: Options) -> Do:
-    """Make a hook that calls an address. No proxy, whatever the environment says: who listens is in the same Pod."""
+    """Create a hook that calls a URL. It ignores proxies, because the receiver is in the same Pod."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def call(commit: str) -> None:
@@ -107,7 +107,7 @@ def webhook(options: Options) -> Do:
 def exechook(
     options: Options, children: Children, environment: Mapping[str, str], worktree: Callable[[str], Path]
 ) -> Do:
-    """Make a hook that runs a program, without arguments, where the files of the commit are."""
+    """Create a hook that runs a program without arguments in the worktree of the commit."""
 
     def run(commit: str) -> None:
         deadline = Deadline(options.exechook_timeout, "--exechook-timeout")

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One line of JSON for each event, and the file that holds the last error while there is one."""
+"""Log one line of JSON for each event, and keep the current error in a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 class Log:
-    """Writes for any number of threads."""
+    """A log for any number of threads."""
 
     def __init__(self, verbose: int = 0, error_file: Path | None = None) -> None:
         self._verbose = verbose
@@ -22,17 +22,17 @@ class Log:
         self._lock = threading.Lock()
 
     def say(self, message: str, level: int = 0, **values: t.Any) -> None:
-        """Say what happened, if anybody wants to know it in such detail."""
+        """Log an event if the verbosity is high enough."""
         if level <= self._verbose:
             self._write({"level": level, "msg": message, **values})
 
     def fail(self, message: str, error: object, *, keep: bool = True, **values: t.Any) -> None:
-        """Say what failed, and keep it in the error file, which is about syncs alone."""
+        """Log an error, and by default write it to the error file, which is only for syncs."""
         self._write({"level": "error", "msg": message, "error": str(error), **values})
         if self._error_file is None or not keep:
             return
         text = json.dumps({"Msg": message, "Err": str(error), "Args": values})
-        # In one step: whoever reads it never sees half of it.
+        # Replace the file atomically, so that readers never see an incomplete one.
         partial = self._error_file.with_name(f".{self._error_file.name}.partial")
         try:
             self._error_file.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ class Log:
             self._write({"level": "error", "msg": "can't write the error file", "error": str(failure)})
 
     def clear(self) -> None:
-        """Remove the error file: there is no error any more."""
+        """Remove the error file, because there is no current error."""
         if self._error_file is not None:
             try:
                 self._error_file.unlink(missing_ok=True)

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The repository below a root, its worktrees and the link to the one that is published.
 
-A worktree gets its name, its commit, only once all of it is there, and the link changes in one step, so whoever follows
-the link sees the whole of some commit whenever this ends and however. The next sync clears what was left behind.
+A worktree gets its final name, its commit, only when it is complete, and the link changes atomically. Therefore readers
+of the link always see one complete commit, whenever and however this process ends. The next sync removes leftovers.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from .flags import Options
 from .git import Git
 from .log import Log
 
-_MODE = 0o775  # less what the umask takes
+_MODE = 0o775  # reduced by the umask
 _BUILDING = ".new"
 _REPLACED = ".old"
 
 
 class Synced(t.NamedTuple):
-    """What a sync came to."""
+    """The result of a sync."""
 
     changed: bool
     commit: str
 
 
 class Repository:
-    """One root."""
+    """The repository in one root directory."""
 
     def __init__(self, options: Options, git: Git, log: Log, updated: Callable[[], None]) -> None:
         self.root = options.root
@@ -52,11 +52,11 @@ class Repository:
         self._lock = -1
 
     def worktree(self, commit: str) -> Path:
-        """Tell where the files of a commit are."""
+        """Return the worktree of a commit."""
         return self.worktrees / commit
 
     def sync(self, deadline: Deadline) -> Synced:
-        """Fetch what the ref points to and publish it, if it is not what is published."""
+        """Fetch the commit of the ref and publish it, unless it is published already."""
         self._git.read_password()
         self._hold()
         try:
@@ -65,7 +65,7 @@ class Repository:
             try:
                 done = self._sync(deadline)
             except Failed:
-                # It may be due to what is here, which was not looked at: then mend it and try again at once.
+                # The cause may be the local repository, which was not checked: repair it and retry at once.
                 if not self._trusted or not deadline.left() or not self._heal(deadline):
                     raise
                 done = self._sync(deadline)
@@ -77,9 +77,9 @@ class Repository:
         return done
 
     def _hold(self) -> None:
-        """Keep others off.
+        """Lock the root directory.
 
-        Every Git that is started here holds the lock, too: one that outlives us keeps the next git-sync off.
+        Every Git process inherits the lock, so one that outlives this process blocks the next git-sync.
         """
         self.root.mkdir(_MODE, parents=True, exist_ok=True)
         if self._lock < 0:
@@ -88,7 +88,7 @@ class Repository:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Failed(f"another git-sync, or a git that one left behind, still works in {self.root}") from None
+            raise Failed(f"another git-sync, or a git process that it left, still uses {self.root}") from None
 
     def _sync(self, deadline: Deadline) -> Synced:
         self._fetch(deadline)
@@ -98,7 +98,7 @@ class Repository:
         changed = before != after or not self._whole(after)
         if changed or self._first:
             self._log.say("update required", ref=self._options.ref, local=before.name if before else "", remote=commit)
-            # So that the next fetch knows what is here, and clearing keeps it.
+            # Set HEAD, so that the next fetch knows this commit and clearing keeps it.
             self._git(deadline, "update-ref", "HEAD", commit)
             self._make(deadline, commit)
             self._publish(before, after)
@@ -115,13 +115,13 @@ class Repository:
         self._git(deadline, "fetch", *how, self._options.repo, self._options.ref)
 
     def live(self) -> Path | None:
-        """Tell which worktree is published, whether it is there or not."""
+        """Return the published worktree, whether it exists or not."""
         try:
             target = self.link.readlink()
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise Failed(f"{self.link} is in the way of the link that is to be published there") from error
+            raise Failed(f"{self.link} exists and is not a link, so no link can be published there") from error
         return Path(os.path.normpath(self.link.parent.resolve() / target))
 
     # --- worktrees ---
@@ -137,7 +137,7 @@ class Repository:
             raise Failed(f"can't read the sparse checkout file: {error}") from error
 
     def _whole(self, worktree: Path) -> bool:
-        """See whether a worktree is Git's, at its commit, and limited to the files that are wanted."""
+        """Return whether a worktree is valid: known to Git, at its commit, and with the current sparse patterns."""
         record = self._record(worktree.name)
         patterns = record / "info" / "sparse-checkout"
         try:
@@ -158,7 +158,7 @@ class Repository:
         )
 
     def _make(self, deadline: Deadline, commit: str) -> None:
-        """See to it that there is a worktree with all files of a commit."""
+        """Ensure that there is a worktree with all files of a commit."""
         worktree = self.worktree(commit)
         if self._whole(worktree):
             try:
@@ -178,7 +178,7 @@ class Repository:
                 (record / "info").mkdir(exist_ok=True)
                 (record / "info" / "sparse-checkout").write_bytes(patterns)
             self._check_out(deadline, beside)
-            # Relative, because the volume is mounted elsewhere in other containers; and from now on of the final place.
+            # Use a relative path, because other containers mount the volume elsewhere, and refer to the final location.
             (beside / ".git").write_text(_pointer(commit))
             (record / "gitdir").write_text(f"{worktree / '.git'}\n")
             if os.path.lexists(worktree):
@@ -188,7 +188,7 @@ class Repository:
             _remove(building)
             _remove(replaced)
         except (Failed, OSError):
-            # What is not finished only takes room, maybe the very room that was missing.
+            # Remove the incomplete worktree: it only uses space, perhaps the space that was missing.
             shutil.rmtree(building, ignore_errors=True)
             raise
 
@@ -196,7 +196,7 @@ class Repository:
         if before == after:
             return
         if before is not None and before.parent == self.worktrees:
-            # From now on it counts as stale.
+            # The replaced worktree becomes stale now.
             with contextlib.suppress(FileNotFoundError):
                 os.utime(before)
         self.link.parent.mkdir(_MODE, parents=True, exist_ok=True)
@@ -207,7 +207,7 @@ class Repository:
         beside.replace(self.link)
 
     def clear(self, deadline: Deadline) -> None:
-        """Remove worktrees that were replaced long enough ago, and what only they needed."""
+        """Remove worktrees that were replaced long enough ago, and objects that only they used."""
         live = self.live()
         for path in sorted(self.worktrees.iterdir()):
             if path == live:
@@ -228,10 +228,10 @@ class Repository:
             raise
         self._littered = False
 
-    # --- what an end at any moment leaves behind ---
+    # --- repair after an interruption ---
 
     def _heal(self, deadline: Deadline) -> bool:
-        """See to it that there is a repository that Git can work with. Published files are left alone."""
+        """Ensure that Git can use the repository. Do not change published files. Return whether something changed."""
         locks = self._unlock()
         if self._sound(deadline):
             return locks > 0
@@ -241,7 +241,7 @@ class Repository:
         return True
 
     def _unlock(self) -> int:
-        """Remove what belongs to a Git that was killed: nobody else works here, the lock sees to that."""
+        """Remove leftovers of a killed Git. The lock on the root ensures that no other process works here."""
         _remove(self.worktrees / _BUILDING)
         records = self._git.directory / "worktrees"
         for record in records.iterdir() if records.is_dir() else ():
@@ -261,7 +261,7 @@ class Repository:
             return False
         try:
             self._git(deadline, "fsck", "--connectivity-only", "--no-progress", "--no-dangling")
-            # What a fetch left that came to nothing is of no use, and maybe it is what fills the disk.
+            # Remove objects of failed fetches, which may be what fills the disk.
             self._git(deadline, "prune", "--expire=now")
         except Killed:
             raise
@@ -272,7 +272,7 @@ class Repository:
 
 
 def _pointer(commit: str) -> str:
-    """Make the file that makes a directory a worktree."""
+    """Return the content of the file that makes a directory a worktree."""
     return f"gitdir: ../../.git/worktrees/{commit}\n"
 
 

@@ -1,4 +1,4 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A stand-in for Stakater Reloader where its image cannot be had: what Drystone uses of it and nothing else."""
+"""A replacement for Stakater Reloader if its image is unavailable. It supports only the features that Drystone uses."""

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command line of Reloader, as far as Drystone uses it, its probes and its metrics."""
+"""The flags of Reloader that Drystone uses, its probes and its metrics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .kube import Api
 from .metrics import Metrics
 
 PORT = 9090
-# Upstream reads these from its environment; here they would be ignored without a word.
+# Upstream reads these variables; this program would silently ignore them, so it refuses them.
 REFUSED_ENVIRONMENT = (
     "ALERT_ADDITIONAL_INFO",
     "ALERT_ON_RELOAD",
@@ -36,11 +36,11 @@ REFUSED_ENVIRONMENT = (
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """Read the flags. Each one that decides what happens has to be there: upstream's defaults are others."""
+    """Parse the flags. Flags that change the behaviour are required, because upstream's defaults differ."""
     parser = argparse.ArgumentParser(
         prog="reloader", description="Drystone's stand-in for Stakater Reloader.", allow_abbrev=False
     )
-    parser.add_argument("--namespaces", required=True, type=_names, help="namespaces to follow, with commas between")
+    parser.add_argument("--namespaces", required=True, type=_names, help="comma-separated namespaces to follow")
     parser.add_argument("--reload-strategy", required=True, choices=["env-vars"])
     parser.add_argument("--reload-on-create", required=True, choices=["true"])
     parser.add_argument("--sync-after-restart", required=True, choices=["true"])
@@ -51,7 +51,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     refused = [name for name in REFUSED_ENVIRONMENT if name in os.environ]
     if refused:
-        parser.error(f"the environment sets {', '.join(refused)}, which only upstream's Reloader knows")
+        parser.error(f"the environment sets {', '.join(refused)}, which only upstream's Reloader supports")
     return options
 
 
@@ -69,7 +69,7 @@ def log(level: str, message: str) -> None:
 
 
 def handler(metrics: Metrics, unread: Callable[[], str]) -> type[BaseHTTPRequestHandler]:
-    """Make what answers the probes and Prometheus."""
+    """Create the handler for probes and Prometheus."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -85,17 +85,17 @@ def handler(metrics: Metrics, unread: Callable[[], str]) -> type[BaseHTTPRequest
         @staticmethod
         def metrics() -> tuple[int, str]:
             missing = unread()
-            # Ready is who notices changes.
+            # It is ready when it notices changes.
             return (503, f"# not read yet: {missing}\n") if missing else (200, metrics.render())
 
         def log_message(self, format: str, *args: t.Any) -> None:  # noqa: A002  the name of the method it replaces
-            """Say nothing: it is asked every few seconds."""
+            """Do not log requests: probes arrive every few seconds."""
 
     return Handler
 
 
 def main(arguments: list[str]) -> int:
-    """Run until told to end, or until a thread dies."""
+    """Run until a signal arrives or a thread dies."""
     options = parse(arguments)
     log("info", f"Drystone's stand-in for Reloader follows {', '.join(options.namespaces)}")
     metrics = Metrics()
@@ -115,7 +115,7 @@ def main(arguments: list[str]) -> int:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     threading.excepthook = on_death
-    # Waited for and not handled: a handler that sets what the main thread waits on can find it locked by that wait.
+    # Use sigwait instead of a handler: a handler that sets an event can block on the lock of the main thread's wait.
     ends = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     with ThreadingHTTPServer(("", PORT), handler(metrics, reloader.unread)) as server:
@@ -128,5 +128,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    # Not sys.exit: threads that still log would find their output gone, and the interpreter would abort.
+    # Do not use sys.exit: the interpreter would abort if other threads still log.
     os._exit(main(sys.argv[1:]))

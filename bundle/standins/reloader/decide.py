@@ -1,9 +1,10 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What to do about one changed ConfigMap or Secret, as pure functions of objects read from the API server.
+"""Decide what to do for one changed ConfigMap or Secret, with pure functions of objects from the API server.
 
-Hash, variable name and the choice of the container are upstream's, so that changing images restarts nothing.
+Hash, variable name and choice of the container are the same as upstream's, so that a change of the image restarts
+nothing.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ Object = dict[str, t.Any]
 
 AUTO = "reloader.stakater.com/auto"
 NAMED = {"ConfigMap": "configmap.reloader.stakater.com/reload", "Secret": "secret.reloader.stakater.com/reload"}
-# What upstream's other strategy leaves behind in a Pod template; it asks for nothing.
+# Upstream's other strategy leaves this annotation in a Pod template; it requests nothing.
 _LEFT_BEHIND = {"reloader.stakater.com/last-reloaded-from"}
 _RELOADERS = re.compile(r"(?:^|\.)reloader\.stakater\.com/")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 
 def digest(resource: Object) -> str:
-    """Hash what a ConfigMap or Secret holds. Labels and annotations are no content."""
+    """Hash the content of a ConfigMap or Secret, without labels and annotations."""
     entries = []
     for key, value in (resource.get("data") or {}).items():
         if resource["kind"] == "Secret":
@@ -36,12 +37,12 @@ def digest(resource: Object) -> str:
 
 
 def variable(kind: str, name: str) -> str:
-    """Name the environment variable that carries the hash of a resource."""
+    """Return the name of the environment variable with the hash of a resource."""
     return f"STAKATER_{re.sub(r'[^A-Z0-9]+', '_', name.upper()).lstrip('_')}_{kind.upper()}"
 
 
 def refusals(obj: Object) -> list[str]:
-    """Say which annotations of an object ask for something that only upstream's Reloader does."""
+    """Return the annotations of an object that only upstream's Reloader supports."""
     annotations = obj["metadata"].get("annotations") or {}
     asked = [key for key in annotations if _RELOADERS.search(key)]
     if "template" not in obj.get("spec", {}):
@@ -62,7 +63,7 @@ def _items(value: str) -> list[str]:
 
 
 def container_for(workload: Object, kind: str, name: str) -> str | None:
-    """Tell which container gets the variable for a resource; None if the workload does not ask for a reload."""
+    """Return the container that gets the variable for a resource; None if the workload requests no reload."""
     annotations = workload["metadata"].get("annotations") or {}
     pod = workload["spec"]["template"]["spec"]
     if annotations.get(AUTO) == "true" and (user := _user(pod, kind, name)):
@@ -105,7 +106,7 @@ def _reads(container: Object, kind: str, name: str) -> bool:
 
 
 def recorded(workload: Object, container: str, variable_name: str) -> str | None:
-    """Read the hash that the running Pods were started with, if there ever was a reload."""
+    """Return the hash with which the running Pods started; None if there was no reload yet."""
     for one in workload["spec"]["template"]["spec"]["containers"]:
         if one["name"] == container:
             for entry in one.get("env") or []:
@@ -115,12 +116,12 @@ def recorded(workload: Object, container: str, variable_name: str) -> str | None
 
 
 def patch(workload: Object, container: str, variable_name: str, value: str) -> tuple[str, Object]:
-    """Make the change that starts a rollout: its content type and its body."""
+    """Return the patch that starts a rollout: its content type and its body."""
     entry = {"name": variable_name, "value": value}
     if workload["kind"] != "Rollout":
         containers = [{"name": container, "env": [entry]}]
         return "application/strategic-merge-patch+json", _in_template(containers)
-    # The API server merges no lists of custom resources, so the whole list is given, for this very version only.
+    # The API server does not merge lists of custom resources, so send the whole list, valid only for this version.
     containers = [
         {**one, "env": [*(old for old in one.get("env") or [] if old["name"] != variable_name), entry]}
         if one["name"] == container

@@ -1,11 +1,12 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Follows the ConfigMaps and Secrets of the listed namespaces and starts a rollout of whatever uses one that changed.
+"""Follow the ConfigMaps and Secrets of the listed namespaces and start rollouts of workloads that use a changed one.
 
-State is where the Pods are: the hash in their template. Beside that only what was seen since the start is known, so a
-change is due for a workload if its hash differs, or if it has none and the content changed before our eyes. Nothing is
-forgotten before every workload was served: what fails is found again by the next list.
+The only persistent state is the hash in the Pod templates. In addition, the process remembers the content that it has
+seen since its start. A workload needs a reload if its hash differs, or if it has no hash and the content changed while
+this process was running. The process remembers new content only after every workload was handled, so the next list
+repeats failed reloads.
 """
 
 from __future__ import annotations
@@ -57,16 +58,16 @@ class Reloader:
         self._told: set[tuple[str, ...]] = set()
 
     def start(self) -> None:
-        """Begin to follow, in threads of its own."""
+        """Start to follow in separate threads."""
         for namespace, kind in sorted(self._unread):
             threading.Thread(target=self.follow, args=(namespace, kind), daemon=True).start()
 
     def unread(self) -> str:
-        """Tell what is still to be read before its changes are noticed; nothing once all of it was."""
+        """Return the resources that were not read yet, whose changes are not noticed; empty after the first lists."""
         return ", ".join(sorted(f"{RESOURCES[kind]} of {namespace}" for namespace, kind in self._unread.copy()))
 
     def follow(self, namespace: str, kind: str) -> None:
-        """List, then watch; list again after every failure, less and less often."""
+        """List, then watch. List again after every failure, with increasing pauses."""
         path = f"/api/v1/namespaces/{namespace}/{RESOURCES[kind]}"
         shortest, longest = self._pause
         pause = shortest
@@ -118,7 +119,7 @@ class Reloader:
 
     @staticmethod
     def _each(things: Iterable[Object], do: Callable[[Object], None]) -> None:
-        """Do it for all of them, even if it fails for one."""
+        """Call a function for all items, even if it fails for one."""
         failed: ApiError | None = None
         for thing in things:
             try:
@@ -129,7 +130,7 @@ class Reloader:
             raise failed
 
     def serve(self, resource: Object, workloads: list[Object] | None = None) -> None:
-        """Reload what has to be reloaded for the content of one ConfigMap or Secret."""
+        """Reload the workloads that need the current content of one ConfigMap or Secret."""
         metadata = resource["metadata"]
         key = (metadata["namespace"], resource["kind"], metadata["name"])
         now = decide.digest(resource)
@@ -161,7 +162,7 @@ class Reloader:
             self._api.patch(path, *decide.patch(workload, container, variable, now), COMPONENT)
         except ApiError as error:
             if error.status == 404:
-                return  # it is gone, and with it the need
+                return  # the workload was deleted, so no reload is necessary
             self._count(workload["kind"], done=False)
             self._tell(workload, "Warning", "ReloadFail", f"Update for {what} failed with error {error}")
             raise
@@ -205,5 +206,5 @@ class Reloader:
         try:
             self._api.create(f"/api/v1/namespaces/{metadata['namespace']}/events", event)
         except ApiError as error:
-            # The reload counts; that nobody hears of it is no reason to do it twice.
+            # The reload succeeded; a missing event is no reason to repeat it.
             self._log("warning", str(error))

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The little of a Kubernetes client that is needed: list, watch, patch, create."""
+"""A minimal Kubernetes client: list, watch, patch, create."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BROKEN = (OSError, ValueError, http.client.HTTPException)
 
 
 class ApiError(Exception):
-    """What the API server, or the way to it, had against a request."""
+    """An error of the API server or of the connection to it."""
 
     def __init__(self, what: str, status: int, message: str) -> None:
         super().__init__(f"{what}: {f'HTTP {status}: ' if status else ''}{message}")
@@ -33,11 +33,11 @@ class ApiError(Exception):
 
 
 class Expired(Exception):
-    """The version to watch from is no longer known: list again."""
+    """The API server no longer knows the version to watch from: list again."""
 
 
 class Api:
-    """One API server. Each request is told to count: its status (or <error>) and its method."""
+    """One API server. It calls `count` for each request with its status (or <error>) and its method."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Api:
         self.host = urlsplit(server).netloc
         self._token = token
         self._count = count
-        # No proxy, whatever the environment says: the API server is next door.
+        # Ignore proxies of the environment: the API server is in the same cluster.
         handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
         if context:
             handlers.append(urllib.request.HTTPSHandler(context=context))
@@ -58,7 +58,7 @@ class Api:
 
     @classmethod
     def in_cluster(cls, count: Callable[[str, str], None]) -> Api:
-        """Use the ServiceAccount of this Pod. Its token is read for each request: it changes every hour."""
+        """Use the ServiceAccount of this Pod. Each request reads the token, because it changes every hour."""
         host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
         server = f"https://{f'[{host}]' if ':' in host else host}:{port}"
         context = ssl.create_default_context(cafile=str(_ACCOUNT / "ca.crt"))
@@ -94,7 +94,7 @@ class Api:
             raise ApiError(f"{method} {urlsplit(path).path}", 0, str(error)) from error
 
     def list(self, path: str) -> tuple[list[Object], str]:
-        """Read all objects of a collection, and the version to watch from."""
+        """Return all objects of a collection and the version to watch from."""
         items: list[Object] = []
         query: dict[str, t.Any] = {"limit": _PAGE}
         while True:
@@ -107,12 +107,12 @@ class Api:
             query["continue"] = metadata["continue"]
 
     def watch(self, path: str, version: str, seconds: int) -> Iterator[tuple[str, Object]]:
-        """Give what changes after a version, for so many seconds."""
+        """Yield the changes after a version for the given number of seconds."""
         query = urlencode(
             {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": version, "timeoutSeconds": seconds}
         )
         try:
-            # The server ends it in time. If it does not, the connection is dead.
+            # The server ends the watch in time. Otherwise the connection is dead.
             with self._open("GET", f"{path}?{query}", timeout=seconds + _TIMEOUT) as lines:
                 for line in lines:
                     event = json.loads(line)

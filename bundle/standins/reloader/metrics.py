@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Counters under the names that upstream's Reloader gives them, in Prometheus' text format."""
+"""Counters with the names of upstream's Reloader, in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class Metrics:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._values: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
-        # There from the start, so that a rate over the first one is seen.
+        # Create the series at the start, so that a rate includes the first event.
         for success in ("true", "false"):
             self.add("reloader_reload_executed_total", 0, success=success)
         self.add("reloader_retries_total", 0)
 
     def add(self, name: str, by: int = 1, **labels: str) -> None:
-        """Count something that has happened."""
+        """Increase a counter."""
         key = (name, tuple(sorted(labels.items())))
         with self._lock:
             self._values[key] = self._values.get(key, 0) + by
 
     def render(self) -> str:
-        """Write all counters as Prometheus reads them."""
+        """Return all counters in Prometheus' text format."""
         with self._lock:
             values = sorted(self._values.items())
         lines = []

@@ -31,7 +31,7 @@ capabilities:
     - ALL
 {{- end }}
 
-{{- /* Scheduling fields of a Pod, of which empty ones are left out */ -}}
+{{- /* Scheduling fields of a Pod, without empty ones */ -}}
 {{- define "placement" -}}
 {{- range $field := list "affinity" "tolerations" "nodeSelector" }}
 {{- with index $ $field }}
@@ -40,8 +40,8 @@ capabilities:
 {{- end }}
 {{- end }}
 
-{{- /* A role or cluster role for a service account of ours, and its binding: (dict "root" $ "name" "rules" and, unless it
-       is for the whole cluster, "namespace") */ -}}
+{{- /* A role or cluster role for a service account of this chart, and its binding: (dict "root" $ "name" "rules" and, for
+       a role, "namespace") */ -}}
 {{- define "rights" -}}
 {{- $kind := ternary "Role" "ClusterRole" (hasKey . "namespace") }}
 apiVersion: rbac.authorization.k8s.io/v1

@@ -174,7 +174,7 @@ def test_settings_reach_the_values(tmp_path: Path, helm: str) -> None:
 
 
 def test_what_only_the_upstream_chart_has_is_refused(helm: str, values: dict[str, Any]) -> None:
-    with pytest.raises(Exception, match=r"grafana\.enabled: only the upstream chart has it"):
+    with pytest.raises(Exception, match=r"grafana\.enabled: only the upstream chart supports this"):
         rendered(helm, {**values, "grafana": {"enabled": True}})
 
 

@@ -297,7 +297,7 @@ def test_what_is_in_use_is_not_taken_for_a_leftover(world: World) -> None:
     assert run(world) == 0
     running = world.synced()
     second = world.start()
-    assert second.said("another git-sync, or a git that one left behind, still works in")
+    assert second.said("another git-sync, or a git process that it left, still uses")
     assert not second.ready()
     running.stop()
     assert wait_for(second.ready), second.log()

@@ -29,9 +29,9 @@ def test_a_password_from_a_file(world: World, over_http: GitOverHttp) -> None:
     [
         ("reader", "wrong-password", "Authentication failed"),
         ("stranger", "right", "Authentication failed"),
-        ("reader", "", "must have one line, not 0"),
-        ("reader", "wrong-\npassword\n", "must have one line, not 2"),
-        ("reader", "\nwrong-password\n", "must have one line, not 2"),
+        ("reader", "", "must have exactly one line, which is not empty; it has 0"),
+        ("reader", "wrong-\npassword\n", "must have exactly one line, which is not empty; it has 2"),
+        ("reader", "\nwrong-password\n", "must have exactly one line, which is not empty; it has 2"),
     ],
 )
 def test_a_wrong_password(world: World, over_http: GitOverHttp, username: str, text: str, why: str) -> None:

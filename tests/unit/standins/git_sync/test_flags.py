@@ -60,7 +60,7 @@ def test_times(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "10", "s", "1x", "-1s", "1s 2s", "1m30"])
 def test_what_is_no_time(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="is no time"):
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a duration"):
         duration(text)
 
 
@@ -91,15 +91,15 @@ def test_what_is_no_time(text: str) -> None:
         (["--period=9ms"], "--period must be at least 0.01s"),
         (["--init-period=9ms"], "--init-period must be at least 0.01s"),
         (["--sync-timeout=1ms"], "--sync-timeout must be at least 0.01s"),
-        (["--period=10"], "is no time"),
+        (["--period=10"], "is not a duration"),
         (["--webhook-url=http://x/", "--webhook-timeout=900ms"], "--webhook-timeout must be at least 1s"),
         (["--webhook-url=http://x/", "--webhook-backoff=900ms"], "--webhook-backoff must be at least 1s"),
         (["--webhook-url=x"], "--webhook-url must begin with http"),
         (["--exechook-command=/x", "--exechook-timeout=900ms"], "--exechook-timeout must be at least 1s"),
         (["--exechook-command=/x", "--exechook-backoff=900ms"], "--exechook-backoff must be at least 1s"),
         (["--http-metrics"], "--http-metrics needs --http-bind"),
-        (["--http-bind=2020"], "is no address and port"),
-        (["--http-bind=:70000"], "is no address and port"),
+        (["--http-bind=2020"], "is not an address with a port"),
+        (["--http-bind=:70000"], "is not an address with a port"),
         (["--username=x"], "--username and --password-file go together"),
         (["--password-file=/x"], "--username and --password-file go together"),
         (

@@ -80,7 +80,7 @@ def test_files_of_others_are_kept_off_the_link(world: World) -> None:
     world.link.write_text("somebody's")
     done = world.once()
     assert done.status == 1
-    assert f"{world.link} is in the way of the link" in done.log
+    assert f"{world.link} exists and is not a link" in done.log
     assert world.link.read_text() == "somebody's"
 
 
