@@ -21,8 +21,8 @@ sys.path.insert(0, str(ROOT))
 
 from tests.unit.fake_api import FakeApi  # noqa: E402  its folder is found only now
 
-# A task with its own environment variables cannot run in a fork.
-WAYS = {"fork": {}, "new Python": {"OTHER": "1"}}
+# The values of drystone_fork_modules.
+WAYS = {"fork": True, "new Python": False}
 SETTINGS = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"colour": "blue"}}
 
 
@@ -32,11 +32,14 @@ def played(folder: Path, kubeconfig: str, way: str, tasks: int) -> tuple[float, 
     play = {
         "hosts": "localhost",
         "gather_facts": False,
-        "environment": WAYS[way],
         "tasks": [{"drystone.platform.apply_set": arguments}] * tasks,
     }
     (folder / "play.yml").write_text(json.dumps([play]))
-    given = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    given = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "drystone_fork_modules": WAYS[way],
+    }
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "--inventory=localhost,"]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.monotonic()
