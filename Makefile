@@ -73,6 +73,10 @@ soak: $(DEV_READY)  ## run the long tests of content from Git on the test cluste
 lint: $(DEV_READY)  ## run only the linters
 	@$(MAKE) --keep-going --output-sync --jobs=$(JOBS) $(addprefix gate-,yamllint ruff format mypy ansible-lint shellcheck)
 
+.PHONY: readme
+readme: $(RUN_READY)  ## write the tables of the READMEs: variables of roles, modules
+	scripts/readme_tables.py
+
 .PHONY: unit
 unit: $(DEV_READY)  ## run unit and contract tests with coverage; ARGS="-k name"
 	python -m pytest --cov $(ARGS)

@@ -4,5 +4,5 @@ set -euo pipefail
 
 status=0
 mypy --package ansible_collections.drystone.platform.plugins || status=$?
-mypy app benchmarks molecule tests || status=$?
+mypy app benchmarks molecule scripts tests || status=$?
 exit "$status"

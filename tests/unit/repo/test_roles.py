@@ -184,6 +184,5 @@ def test_it_has_a_scenario_with_tests(role: str) -> None:
 def test_it_has_a_readme(role: str) -> None:
     readme = (ROOT / "roles" / role / "README.md").read_text()
     missing = [name for name in load(role, "defaults/main.yml") if f"`{name}`" not in readme]
-    if role != "common":  # its defaults are its documentation
-        assert missing == [], f"roles/{role}/README.md does not name {missing}"
+    assert missing == [], f"roles/{role}/README.md does not name {missing}"
     assert len(readme.splitlines()) <= 200
