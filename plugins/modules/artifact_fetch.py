@@ -82,6 +82,11 @@ options:
         description: The variable that sets the version, for messages.
         type: str
         default: ""
+  arch:
+    description:
+      - What C({arch}) stands for in O(files[].path), O(files[].checksums) and O(files[].extract), such as
+        V(amd64). M(drystone.platform.artifact_source) returns it.
+    type: str
   lock:
     description: File with recorded checksums. If it does not exist, the module uses the publishers' own lists.
     type: path
@@ -110,11 +115,12 @@ EXAMPLES = r"""
     bases:
       helm: https://get.helm.sh
     lock: ./artifacts.lock.yml
+    arch: arm64
     files:
       - name: helm
         publisher: helm
-        path: helm-v3.18.0-linux-amd64.tar.gz
-        extract: linux-amd64/helm
+        path: helm-v3.18.0-linux-{arch}.tar.gz
+        extract: linux-{arch}/helm
         dest: bin/helm
 
 - name: Extract a folder of a repository at a tag, and show failed downloads
@@ -188,7 +194,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.drystone.platform.plugins.module_utils._artifacts.fetch import Fetcher, Wanted
+from ansible_collections.drystone.platform.plugins.module_utils._artifacts.fetch import Fetcher, Wanted, for_architecture
 from ansible_collections.drystone.platform.plugins.module_utils._artifacts.lock import base_of, read_lock, summary
 from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 
@@ -214,6 +220,7 @@ def main() -> None:
                     "setting": {"type": "str", "default": ""},
                 },
             },
+            "arch": {"type": "str"},
             "lock": {"type": "path"},
             "timeout": {"type": "float", "default": 30.0},
         },
@@ -223,7 +230,9 @@ def main() -> None:
     try:
         files = [
             Wanted(
-                **{name: value for name, value in file.items() if name not in ("publisher", "dest")},
+                **for_architecture(
+                    {name: value for name, value in file.items() if name not in ("publisher", "dest")}, params["arch"]
+                ),
                 base=base_of(file["publisher"], params["bases"]),
                 dest=os.path.join(params["directory"], file["dest"]),
             )

@@ -32,6 +32,11 @@ from ansible_collections.drystone.platform.plugins.module_utils._errors import F
 AT_A_TIME = 4
 
 
+def for_architecture(file: t.Mapping[str, str], arch: str | None) -> dict[str, str]:
+    """Fill in the architecture in what differs by it."""
+    return {name: value.replace("{arch}", arch) if arch else value for name, value in file.items()}
+
+
 @dataclass(frozen=True)
 class Wanted:
     """One file or folder to have.

@@ -87,6 +87,25 @@ def test_the_right_file_is_put_there_and_can_be_run(site: Site) -> None:
     assert sorted(site.found) == ["bin/.tool-upstream", "bin/tool"]
 
 
+def test_the_architecture_is_filled_in_wherever_it_differs(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.upstream.add_file("v1/tool-arm64.tar.gz", site.upstream.tar_gz({"linux-arm64/tool": TOOL}), "v1/arm64.sha256")
+    file = {
+        "name": "tool",
+        "publisher": "here",
+        "path": "v1/tool-{arch}.tar.gz",
+        "checksums": "v1/{arch}.sha256",
+        "extract": "linux-{arch}/tool",
+        "dest": "bin/tool",
+    }
+    arguments = {"directory": str(site.root), "bases": {"here": site.upstream.url}, "files": [file], "arch": "arm64"}
+    with patch_module_args(arguments), pytest.raises(SystemExit) as left:
+        artifact_fetch.main()
+    assert left.value.code == 0, capsys.readouterr().out
+    assert (site.root / "bin/tool").read_bytes() == TOOL
+
+
 def test_a_second_run_compares_and_asks_nobody(site: Site) -> None:
     site.fetch()
     site.upstream.stop()
