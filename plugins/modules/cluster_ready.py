@@ -44,11 +44,16 @@ options:
     default: 300
   conditions:
     description:
-      - The conditions. Each entry has exactly one of the keys below.
+      - The conditions. Each entry has exactly one of the keys below. It may have O(conditions[].timeout) as well.
     type: list
     elements: dict
     required: true
     suboptions:
+      timeout:
+        description:
+          - Seconds within which this condition must have held for the first time. The default is O(timeout).
+          - The wait as a whole ends after the longest of these times.
+        type: int
       workloads:
         description:
           - Workloads of which every replica is updated and available, and no replica of an older template exists. Jobs
@@ -215,6 +220,17 @@ EXAMPLES = r"""
           url: http://127.0.0.1:8080/healthz
           headers:
             Host: greeter.dev.localhost
+
+- name: Give each of two parts its own time
+  drystone.platform.cluster_ready:
+    kubeconfig: ~/.local/state/drystone/drystone-dev/kubeconfig
+    conditions:
+      - workloads:
+          namespaces: [argocd]
+        timeout: 300
+      - workloads:
+          namespaces: [reloader]
+        timeout: 60
 
 - name: Wait for the metrics API and a volume
   drystone.platform.cluster_ready:
@@ -418,7 +434,7 @@ def main() -> None:
                 "type": "list",
                 "elements": "dict",
                 "required": True,
-                "options": condition,
+                "options": {**condition, "timeout": {"type": "int"}},
                 "mutually_exclusive": [tuple(condition)],
                 "required_one_of": [tuple(condition)],
             },

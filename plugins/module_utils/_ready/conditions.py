@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput
 from ansible_collections.drystone.platform.plugins.module_utils._kstatus.argo import application_status
@@ -76,6 +76,8 @@ class Condition:
     judge: Callable[[View], list[Item]]
     wants: tuple[Want, ...] = ()
     check: HttpCheck | None = None
+    # Seconds within which it must have held once; None for as long as the whole wait may take.
+    timeout: float | None = None
 
     @property
     def of_cluster(self) -> bool:
@@ -91,7 +93,7 @@ def build_conditions(conditions: Iterable[Options]) -> list[Condition]:
         if len(chosen) != 1:
             raise InvalidInput(f"Condition {number} needs exactly one of {', '.join(_BUILDERS)}.")
         try:
-            built.append(_BUILDERS[chosen[0]](given[chosen[0]]))
+            built.append(replace(_BUILDERS[chosen[0]](given[chosen[0]]), timeout=given.get("timeout")))
         except InvalidInput as error:
             raise InvalidInput(f"Condition {number} ({chosen[0]}): {error.msg}", **error.facts) from error
     if not built:

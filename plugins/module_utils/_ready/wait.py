@@ -29,7 +29,9 @@ class _Verdict:
 
     condition: Condition
     items: list[Item]
+    timeout: float
     ready_since: float | None = None
+    held: bool = False
 
     @property
     def unmet(self) -> list[Item]:
@@ -73,9 +75,10 @@ class ClusterReady:
         self._watchers = Watchers(
             self._world, api, retry_after=retry_after, probe_every=probe_every, probe_timeout=probe_timeout
         )
-        self._verdicts = [_Verdict(condition, []) for condition in conditions]
+        timeouts = [timeout if one.timeout is None else one.timeout for one in conditions]
+        self._verdicts = [_Verdict(one, [], limit) for one, limit in zip(conditions, timeouts, strict=True)]
         self._api = api
-        self._timeout = timeout
+        self._timeout = max(timeouts, default=timeout)
         self._clock = clock
         self._receive = receive
         self._probe_timeout = probe_timeout
@@ -97,7 +100,7 @@ class ClusterReady:
             self._watchers.start(self._timeout)
         try:
             while not self._judge():
-                left = self._timeout - self._elapsed()
+                left = self._left()
                 hopeless = self._world.complete and any(i.status.terminal for v in self._verdicts for i in v.unmet)
                 if left <= 0 or hopeless:
                     raise self._not_ready(hopeless)
@@ -105,6 +108,11 @@ class ClusterReady:
         finally:
             self._watchers.stop()
         return self._result(True, None)
+
+    def _left(self) -> float:
+        """Seconds until the wait is over: until the first condition that never held is out of time, or until the end."""
+        pending = [verdict.timeout for verdict in self._verdicts if not verdict.held]
+        return min(pending, default=self._timeout) - self._elapsed()
 
     def _take(self, timeout: float) -> None:
         """Wait for something to change, then take all that has."""
@@ -124,6 +132,7 @@ class ClusterReady:
                 verdict.ready_since = None
             elif verdict.ready_since is None:
                 verdict.ready_since = now
+                verdict.held = True
             for item in verdict.unmet:
                 key = (number, str(item))
                 if self._since.get(key, ("", 0.0))[0] != item.status.reason:
@@ -178,7 +187,8 @@ class ClusterReady:
         shown = 0
         for verdict, told in failed:
             if shown < _MOST_SHOWN:
-                lines.append(f"{told['title']} ({told['reason']}):")
+                own = f", within {verdict.timeout:g} s" if verdict.timeout < self._timeout and not verdict.held else ""
+                lines.append(f"{told['title']} ({told['reason']}{own}):")
             for item, data in zip(verdict.unmet, told["unmet"], strict=True):
                 shown += 1
                 if shown <= _MOST_SHOWN:

@@ -101,6 +101,13 @@ def test_wrong_input_is_refused_at_once(run: RunModule, conditions: list[dict[st
     assert message in done.result["msg"]
 
 
+def test_a_condition_s_own_timeout_ends_the_wait_and_is_named(run: RunModule) -> None:
+    http = {"url": "http://127.0.0.1:9/"}
+    done = run({"http": http, "timeout": 0}, {"http": {"url": "http://127.0.0.1:10/"}, "timeout": 0}, timeout=600)
+    assert done.code == 1
+    assert done.result["msg"].startswith("Not ready after 0 s: 2 of 2 conditions do not hold.")
+
+
 def test_http_alone_needs_no_kubeconfig_and_the_token_is_not_shown(run: RunModule) -> None:
     http = {"url": "http://127.0.0.1:9/", "bearer_token": "canary-token"}
     done = run({"http": http}, timeout=0)
@@ -111,6 +118,7 @@ def test_http_alone_needs_no_kubeconfig_and_the_token_is_not_shown(run: RunModul
 
 def test_documentation_has_the_options_and_defaults_of_the_specification() -> None:
     documented = yaml.safe_load(cluster_ready.DOCUMENTATION)["options"]["conditions"]["suboptions"]
+    assert documented.pop("timeout")["type"] == "int"
     spec = cluster_ready.condition_argspec()
     assert set(documented) == set(spec)
     for name, option in spec.items():
@@ -129,5 +137,6 @@ def test_examples_are_valid_conditions() -> None:
     assert len(examples) >= 3
     for example in examples:
         for condition in example["conditions"]:
+            assert isinstance(condition.pop("timeout", 0), int)
             ((name, options),) = condition.items()
             assert set(options) <= set(spec[name]["options"])

@@ -689,3 +689,34 @@ def test_wrong_condition_is_refused_before_anything_is_asked(condition: Object, 
 def test_no_condition_is_refused() -> None:
     with pytest.raises(InvalidInput, match="no condition to wait for"):
         build_conditions([])
+
+
+STAGING: Object = {"workloads": {"namespaces": ["staging"]}}
+
+
+def test_a_condition_that_is_out_of_its_own_time_ends_the_wait_while_others_have_more(
+    server: FakeApi, waiting: Waiting
+) -> None:
+    server.put(deployment(ready=0))
+    server.put(deployment(ready=0, namespace="staging"))
+    error = waiting.fails({**DEV, "timeout": 60}, STAGING, timeout=300)
+    assert error.facts["elapsed"] == 60
+    assert "workloads in dev (0 of 1 ready, within 60 s):" in error.msg
+    assert "workloads in staging (0 of 1 ready):" in error.msg
+
+
+def test_a_condition_that_has_held_in_its_time_may_hold_again_until_the_end(server: FakeApi, waiting: Waiting) -> None:
+    server.put(deployment())
+    server.put(deployment(ready=0, namespace="staging"))
+    waiting.clock.steps = [
+        lambda: server.put(deployment(ready=0)),
+        lambda: server.put(deployment(namespace="staging")),
+        lambda: server.put(deployment()),
+    ]
+    result = waiting.wait({**DEV, "timeout": 1}, STAGING, timeout=300)
+    assert result["ready"]
+
+
+def test_the_longest_own_time_is_that_of_the_whole_wait(server: FakeApi, waiting: Waiting) -> None:
+    server.put(deployment(ready=0))
+    assert waiting.fails({**DEV, "timeout": 400}, timeout=300).facts["elapsed"] == 400
