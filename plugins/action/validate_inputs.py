@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import typing as t
 from pathlib import Path
@@ -15,9 +14,13 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.drystone.platform.plugins.plugin_utils._inputs import (
     SHARED_ROLE,
     Catalogue,
+    Problem,
     RoleInputs,
     find_problems,
 )
+from ansible_collections.drystone.platform.plugins.plugin_utils._part_contract import InvalidContract
+from ansible_collections.drystone.platform.plugins.plugin_utils._part_reader import PartReader
+from ansible_collections.drystone.platform.plugins.plugin_utils._role_files import ROLES, read_yaml, role_names
 
 try:
     from ansible._internal._datatag import _tags
@@ -25,6 +28,8 @@ except ImportError:  # before ansible-core 2.19 a value does not know where it w
     HAS_ORIGIN = False
 else:
     HAS_ORIGIN = True
+
+PARTS = "drystone_parts"
 
 
 class ActionModule(ActionBase):
@@ -41,7 +46,7 @@ class ActionModule(ActionBase):
             argument_spec={"roles": {"type": "list", "elements": "str"}, "roles_path": {"type": "path"}}
         )
         given = task_vars or {}
-        path = Path(arguments["roles_path"] or Path(__file__).resolve().parents[2] / "roles")
+        path = Path(arguments["roles_path"] or ROLES)
         roles = self._read_roles(path)
         chosen = arguments["roles"] if arguments["roles"] is not None else sorted(roles)
         unknown = sorted(set(chosen) - set(roles))
@@ -56,6 +61,8 @@ class ActionModule(ActionBase):
         problems = find_problems(
             Catalogue(roles), given, templar.template, lambda name: _where(given[name], keys[name]), chosen
         )
+        if not problems:
+            problems = self._problems_of_parts(path, given, lambda name: _where(given[name], keys[name]))
         result["changed"] = False
         result["problems"] = [
             {"variable": problem.variable, "problem": problem.problem, "where": problem.where} for problem in problems
@@ -68,24 +75,23 @@ class ActionModule(ActionBase):
         return result
 
     def _read_roles(self, path: Path) -> dict[str, RoleInputs]:
-        names = sorted(
-            entry.name for entry in path.iterdir() if (entry / "tasks").is_dir() or (entry / "defaults").is_dir()
-        )
         return {
             name: RoleInputs(
-                specs=self._read_yaml(path / name / "meta" / "argument_specs.yml").get("argument_specs", {}),
-                defaults=self._read_yaml(path / name / "defaults" / "main.yml"),
+                specs=read_yaml(self._loader, path / name / "meta" / "argument_specs.yml").get("argument_specs", {}),
+                defaults=read_yaml(self._loader, path / name / "defaults" / "main.yml"),
             )
-            for name in names
+            for name in role_names(path)
         }
 
-    def _read_yaml(self, path: Path) -> dict[str, t.Any]:
-        if not path.exists():
-            return {}
-        # Defaults are templates, which ansible-core 2.19 and newer render only from files they were told to trust.
-        load: t.Callable[..., dict[str, t.Any] | None] = self._loader.load_from_file
-        trusts = "trusted_as_template" in inspect.signature(load).parameters
-        return (load(str(path), trusted_as_template=True) if trusts else load(str(path))) or {}
+    def _problems_of_parts(self, path: Path, given: dict[str, t.Any], where: t.Callable[[str], str]) -> list[Problem]:
+        """Find out whether the chosen parts can be deployed. Their contracts need variables that are right."""
+        if not any(path.glob("*/meta/part.yml")):
+            return []
+        try:
+            PartReader(self._loader, self._templar, given, path).deployed()
+        except InvalidContract as error:
+            return [Problem(PARTS, problem, where(PARTS) if PARTS in given else "") for problem in error.problems]
+        return []
 
 
 def _where(value: object, name: str) -> str:

@@ -16,6 +16,8 @@ description:
   - Refuses a variable that begins with C(drystone_) or the name of a role if no role knows it, and suggests the nearest
     name.
   - Refuses an unquoted value that YAML reads as another type if the variable must be a string.
+  - Refuses an unknown part in C(drystone_parts), and a part whose required part is left out by C(drystone_parts) or
+    C(--skip-tags).
   - Fails with a list of all problems. It never shows values of secret variables.
 author: The Drystone authors (@drystone)
 options:

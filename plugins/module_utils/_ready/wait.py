@@ -110,7 +110,7 @@ class ClusterReady:
         return self._result(True, None)
 
     def _left(self) -> float:
-        """Seconds until the wait is over: until the first condition that never held is out of time, or until the end."""
+        """Seconds until a condition that has never held is out of time, or until the end."""
         pending = [verdict.timeout for verdict in self._verdicts if not verdict.held]
         return min(pending, default=self._timeout) - self._elapsed()
 

@@ -47,31 +47,6 @@ def fits(value: Any, kind: str) -> bool:
     return isinstance(value, TYPES[kind])
 
 
-def imported(tasks: list[dict[str, Any]]) -> list[str]:
-    """The roles that tasks apply, one after the other, those of imported task files among them."""
-    found = []
-    for task in tasks:
-        role = task.get("ansible.builtin.import_role", {})
-        if role and "tasks_from" not in role:
-            found.append(role["name"].rpartition(".")[2])
-        if file := task.get("ansible.builtin.import_tasks"):
-            found += imported(yaml.safe_load((ROOT / "playbooks" / file).read_text()))
-    return found
-
-
-def applied_in_order() -> list[str]:
-    """The roles that the stage on a cluster applies."""
-    plays = yaml.safe_load((ROOT / "playbooks/deploy_platform.yml").read_text())
-    return [role for play in plays for role in imported(play["tasks"])]
-
-
-@pytest.mark.parametrize("role", applied_in_order())
-def test_what_a_part_requires_is_applied_before_it(role: str) -> None:
-    order = applied_in_order()
-    required = load(role, "vars/main.yml").get(f"__{role}_requires", [])
-    assert [one for one in required if one not in order[: order.index(role)]] == []
-
-
 @pytest.mark.parametrize("role", ROLES)
 def test_the_specs_name_exactly_the_variables_of_the_defaults(role: str) -> None:
     points = entry_points(role)

@@ -87,9 +87,7 @@ def test_the_right_file_is_put_there_and_can_be_run(site: Site) -> None:
     assert sorted(site.found) == ["bin/.tool-upstream", "bin/tool"]
 
 
-def test_the_architecture_is_filled_in_wherever_it_differs(
-    site: Site, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_architecture_is_filled_in_wherever_it_differs(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.upstream.add_file("v1/tool-arm64.tar.gz", site.upstream.tar_gz({"linux-arm64/tool": TOOL}), "v1/arm64.sha256")
     file = {
         "name": "tool",

@@ -35,6 +35,7 @@ SERVICES: dict[tuple[str, str], tuple[dict[str, str] | None, dict[int, int]]] = 
     ("argocd", "argocd-redis"): ({"app.kubernetes.io/name": "argocd-redis"}, {6379: 6379}),
     ("argocd", "argocd-repo-server"): ({"app.kubernetes.io/name": "argocd-repo-server"}, {8081: 8081, 8084: 8084}),
     ("argocd", "argocd-server"): ({"app.kubernetes.io/name": "argocd-server"}, {80: 8080}),
+    ("monitoring", "kube-prometheus-stack-prometheus"): ({"app.kubernetes.io/name": "prometheus"}, {9090: 9090}),
     ("argocd", "argocd-metrics"): ({"app.kubernetes.io/name": "argocd-application-controller"}, {8082: 8082}),
     **{(name, "greeter"): GREETER for name in ENVIRONMENTS},
 }
@@ -70,6 +71,8 @@ class Rendered:
         self.namespaces = documents(folder / "namespaces.yml")
         self.connections: list[Object] = yaml.safe_load((folder / "connections.yml").read_text())
         self.policies = [one for one in self.objects if one["kind"] == "NetworkPolicy"]
+        self.argocd: list[Object] = yaml.safe_load((folder / "argocd.yml").read_text())
+        self.argocd_namespace = variables.get("argocd_namespace", "argocd")
 
     def bound(self, kind: str, namespace: str) -> Object:
         found: list[Object] = [
@@ -84,29 +87,21 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
     return Rendered(tmp_path_factory.mktemp("guardrails") / "all", {})
 
 
-def argocd_policies() -> list[Object]:
-    """What the overlay makes of upstream's policies; Redis' stays upstream's."""
-    files = sorted((ROOT / "roles/argocd/files/overlay").glob("*-network-policy.yaml"))
-    overlay = [one for path in files for one in documents(path)]
-    variables = yaml.safe_load((ROOT / "roles/argocd/vars/main.yml").read_text())
-    patches = [one["patch"] for one in variables["__argocd_patches"] if isinstance(one["patch"], dict)]
-    overlay += [json.loads(json.dumps(one)) for one in patches if one["kind"] == "NetworkPolicy"]
+def argocd_policies(rendered: Rendered) -> list[Object]:
+    """What the role argocd makes of upstream's policies; Redis' stays upstream's."""
     parts = ["argocd-server", "argocd-repo-server", "argocd-application-controller"]
     redis = [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": name}}} for name in parts]
     spec = {"ingress": [{"from": redis, "ports": [{"protocol": "TCP", "port": 6379}]}]}
-    overlay.append({"metadata": {"name": "argocd-redis-network-policy"}, "spec": spec})
-    for one in overlay:
+    found = [one["patch"] for one in rendered.argocd]
+    found.append({"metadata": {"name": "argocd-redis-network-policy"}, "spec": spec})
+    for one in found:
         name = one["metadata"]["name"].removesuffix("-network-policy")
-        one["metadata"]["namespace"] = "argocd"
+        one["metadata"]["namespace"] = rendered.argocd_namespace
         one["spec"] |= {
             "podSelector": {"matchLabels": {"app.kubernetes.io/name": name}},
             "policyTypes": ["Ingress"],
         }
-        for rule in one["spec"]["ingress"]:
-            for peer in rule["from"]:
-                if "ipBlock" in peer:
-                    peer["ipBlock"]["except"] = ["10.244.0.0/16"]
-    return overlay
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +109,7 @@ def policies(rendered: Rendered) -> list[Object]:
     (greeter,) = documents(ROOT / "deploy/workloads/greeter/base/network-policy.yaml")
     greeter["spec"]["ingress"][0]["ports"] = [{"protocol": "TCP", "port": 8000}]  # the port named http
     apps = [{**greeter, "metadata": {"name": "greeter", "namespace": name}} for name in ENVIRONMENTS]
-    return rendered.policies + argocd_policies() + apps
+    return rendered.policies + argocd_policies(rendered) + apps
 
 
 class End:

@@ -1,0 +1,280 @@
+"""What every part promises: a contract that holds, one shape, and no knowledge of another part but its contract."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.drystone.platform.plugins.module_utils._cluster_ready_conditions import build_conditions
+from ansible_collections.drystone.platform.plugins.plugin_utils._part_contract import KEYS, TARGETS
+from tests.parts import copy_with_another_part, remove_it_again
+
+ROOT = Path(__file__).resolve().parents[3]
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
+PARTS = sorted(path.parents[1].name for path in (ROOT / "roles").glob("*/meta/part.yml"))
+Object = dict[str, Any]
+
+
+def contract(part: str) -> Object:
+    loaded: Object = yaml.safe_load((ROOT / f"roles/{part}/meta/part.yml").read_text())
+    return loaded
+
+
+def entry_points(part: str) -> set[str]:
+    return set(contract(part).get("entry_points", {}).values())
+
+
+def run(*arguments: str, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run ansible-playbook on the inventory dev."""
+    env = {**os.environ, "ANSIBLE_CONFIG": str(root / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), f"--inventory={root}/inventories/dev"]
+    return subprocess.run([*command, *arguments], cwd=root, env=env, capture_output=True, text=True, check=False)
+
+
+def render(folder: Path, *cases: Object, root: Path = ROOT) -> list[Object]:
+    """Render the contracts of a collection for the inventory dev, once for each case."""
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tests/parts/read.py"), str(root), str(folder)],
+        input=json.dumps(cases),
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[Object] = json.loads(done.stdout)
+    return found
+
+
+OTHER_NAMES = {
+    "argocd_namespace": "gitops-x",
+    "kube_prometheus_stack_namespace": "metrics-x",
+    "kube_prometheus_stack_node_exporter_namespace": "nodes-x",
+}
+MONITORING = {"role_path": str(ROOT / "roles/kube_prometheus_stack")}  # it reads files of its own
+TEMPLATES = [
+    "argocd/templates/policies.yml.j2",
+    "git_sync/templates/policies.yml.j2",
+    "guardrails/templates/connections.yml.j2",
+    "guardrails/templates/environments.yml.j2",
+    "guardrails/templates/platform.yml.j2",
+    "workloads/templates/access.yml.j2",
+    "workloads/templates/applications.yml.j2",
+]
+NAMES = [
+    *("__argocd_default_project", "__kube_prometheus_stack_monitor", "__kube_prometheus_stack_namespaces"),
+    *("__kube_prometheus_stack_rules", "__kube_prometheus_stack_dashboards", "__kube_prometheus_stack_values"),
+    *("__workloads_conditions", "__workloads_repository"),
+]
+LISTED: list[str] = yaml.safe_load((ROOT / "roles/common/defaults/main.yml").read_text())["drystone_parts"]
+WITHOUT = [name for name in LISTED if name not in ("ingress", "argo_rollouts")]
+OWN_REPOSITORY = {"workloads_repo_url": "https://git.example.org/a.git"}
+HERE = {"git_sync_workloads": [{"name": "a", "namespace": "dev", "repository": "here"}]}
+CASES: dict[str, Object] = {
+    "default": {},
+    "timeout": {"variables": {"argocd_timeout": 17}},
+    "listed": {"variables": {"drystone_parts": WITHOUT}},
+    "skipped": {"variables": {"ansible_skip_tags": ["ingress", "argo_rollouts"]}},
+    "unmonitored": {"variables": {"ansible_skip_tags": ["kube_prometheus_stack", "workloads"]}},
+    "own repository": {"variables": OWN_REPOSITORY},
+    "other names": {"variables": {**OTHER_NAMES, **MONITORING}, "templates": TEMPLATES, "names": NAMES},
+    "unknown": {"variables": {"drystone_parts": ["guardrails", "argocdd"]}},
+    "list": {"variables": {"drystone_parts": [name for name in LISTED if name != "argocd"]}},
+    "tags": {"variables": {"ansible_skip_tags": ["guardrails", "workloads", "git_sync", "ingress"]}},
+    "switched off": {"variables": {**OWN_REPOSITORY, **HERE}},
+}
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Object]:
+    found = render(tmp_path_factory.mktemp("parts"), *CASES.values())
+    return dict(zip(CASES, found, strict=True))
+
+
+@pytest.fixture(scope="module")
+def deployed(cases: dict[str, Object]) -> dict[str, Object]:
+    found: dict[str, Object] = cases["default"]["parts"]
+    return found
+
+
+def test_all_parts_are_deployed_by_default_in_the_order_of_the_list(deployed: dict[str, Object]) -> None:
+    defaults = yaml.safe_load((ROOT / "roles/common/defaults/main.yml").read_text())
+    assert list(deployed) == defaults["drystone_parts"]
+    assert sorted(deployed) == PARTS
+
+
+def test_conditions_are_such_of_cluster_ready_with_the_timeout_of_their_part(deployed: dict[str, Object]) -> None:
+    for part in deployed.values():
+        for conditions in (part["conditions"], part["answers"]):
+            assert not conditions or build_conditions(conditions)
+        assert {one["timeout"] for one in part["conditions"]} <= {part["timeout"]}
+
+
+def test_a_part_s_own_timeout_counts(cases: dict[str, Object]) -> None:
+    part = cases["timeout"]["parts"]["argocd"]
+    assert {one["timeout"] for one in part["conditions"]} == {17}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_contract_names_parts_targets_and_entry_points_that_there_are(part: str) -> None:
+    found = contract(part)
+    for key in ("after", "awaits"):
+        assert set(found.get(key, [])) <= set(PARTS)
+    assert {one["to"] for one in found.get("connects", [])} <= {*PARTS, *TARGETS}
+    for name in {"apply", "absent", "main"} | entry_points(part):
+        assert (ROOT / f"roles/{part}/tasks/{name}.yml").exists(), name
+    assert not found.get("conditions") or (ROOT / f"roles/{part}/tasks/wait.yml").exists()
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_contract_says_of_the_own_role_what_its_public_variables_say(part: str) -> None:
+    text = (ROOT / f"roles/{part}/meta/part.yml").read_text()
+    assert "__" not in text
+    assert f'timeout: "{{{{ {part}_timeout }}}}"' in text
+    assert f"{part}_timeout" in (ROOT / f"roles/{part}/defaults/main.yml").read_text()
+
+
+def test_every_key_is_documented_and_nothing_else() -> None:
+    text = (ROOT / "docs/parts.md").read_text()
+    table = text[text.index("| key ") : text.index("\n\n", text.index("| key "))]
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(KEYS)
+
+
+def test_no_role_or_playbook_reads_what_is_private_to_a_role() -> None:
+    private = re.compile(rf"(?<!\w)__({'|'.join(sorted(ROLES, key=len, reverse=True))})_\w+")
+    found = []
+    paths = [path for folder in ("roles", "playbooks", "molecule") for path in (ROOT / folder).rglob("*")]
+    for path in paths:
+        if path.suffix not in (".yml", ".yaml", ".j2"):
+            continue
+        own = path.relative_to(ROOT / "roles").parts[0] if path.is_relative_to(ROOT / "roles") else ""
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            found += [f"{path.relative_to(ROOT)}:{number}" for one in private.finditer(line) if one[1] != own]
+    assert found == []
+
+
+def test_one_place_decides_whether_there_is_a_git_server_in_the_cluster() -> None:
+    paths = [path for folder in ("roles", "playbooks") for path in (ROOT / folder).rglob("*") if path.is_file()]
+    readers = {
+        str(path.relative_to(ROOT))
+        for path in paths
+        if path.suffix in (".yml", ".j2") and "workloads_repo_url" in path.read_text()
+    }
+    outside = {path for path in readers if not path.startswith("roles/workloads/")}
+    assert outside == {"roles/git_server/meta/part.yml"}
+
+
+def test_a_namespace_of_another_part_is_written_nowhere(deployed: dict[str, Object]) -> None:
+    """A role names its own namespace only; those of others come from their contracts."""
+    found = []
+    for part, said in deployed.items():
+        files = [path for role in set(ROLES) - {part} for path in (ROOT / "roles" / role).rglob("*")]
+        texts = {path: path.read_text() for path in files if path.suffix in (".yml", ".yaml", ".j2")}
+        for namespace in {one["name"] for one in said["namespaces"]}:
+            literal = re.compile(rf"(?:namespace|metadata\.name): [\"']?{re.escape(namespace)}[\"']?$", re.MULTILINE)
+            found += [f"{path.relative_to(ROOT)}: {namespace}" for path, text in texts.items() if literal.search(text)]
+    assert found == []
+
+
+def literals(value: Any) -> list[str]:
+    """Every value that stands where the name of a namespace does, and every selector of one."""
+    if isinstance(value, dict):
+        names = [inner for key, inner in value.items() if key in ("namespace", "kubernetes.io/metadata.name", "source")]
+        names += [*value.get("matchNames", []), *value.get("namespaces", [])]
+        names += [value["metadata"]["name"]] if value.get("kind") == "Namespace" else []
+        return [str(name) for name in names] + [name for inner in value.values() for name in literals(inner)]
+    if isinstance(value, list):
+        return [name for inner in value for name in literals(inner)]
+    return []
+
+
+def test_other_names_of_namespaces_arrive_everywhere(cases: dict[str, Object]) -> None:
+    found: list[str] = []
+    for name, text in cases["other names"].items():
+        documents = list(yaml.safe_load_all(text)) if name in TEMPLATES else [text]
+        found += literals(documents)
+        # Also not in an expression, a URL or a query.
+        written = json.dumps(documents)
+        assert re.findall(r'namespace=~?\\\\"(?:argocd|monitoring)|\.(?:argocd|monitoring)\.svc', written) == [], name
+    assert set(OTHER_NAMES.values()) <= set(found)
+    assert {"argocd", "monitoring", "node-exporter"} & set(found) == set()
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("unknown", "there is no part argocdd; did you mean argocd?"),
+        (
+            "list",
+            "workloads requires argocd, which drystone_parts does not list. Deploy argocd, or leave out workloads",
+        ),
+        (
+            "tags",
+            "reloader requires guardrails, which --skip-tags leaves out. Deploy guardrails, or leave out reloader",
+        ),
+        ("switched off", "git_sync requires git_server, which is switched off"),
+    ],
+)
+def test_a_choice_that_cannot_work_is_refused(cases: dict[str, Object], case: str, message: str) -> None:
+    assert any(problem.startswith(message) for problem in cases[case]["problems"]), cases[case]
+
+
+def test_it_is_refused_before_anything_is_made() -> None:
+    done = run("playbooks/preflight.yml", "--skip-tags=argocd")
+    assert done.returncode != 0
+    assert "drystone_parts: workloads requires argocd, which --skip-tags leaves out." in done.stdout
+    assert "Check what the host has" not in done.stdout
+
+
+def test_skipping_a_part_and_not_listing_it_are_the_same(cases: dict[str, Object]) -> None:
+    assert list(cases["skipped"]["parts"]) == WITHOUT
+    assert cases["skipped"] == cases["listed"]
+
+
+def test_what_depends_on_a_part_adapts_when_it_is_left_out(
+    cases: dict[str, Object], deployed: dict[str, Object]
+) -> None:
+    found = cases["unmonitored"]["parts"]
+    assert [one["to"] for one in found["argo_rollouts"]["connects"]] == ["api-server", "dns"]
+    assert [one for part in found.values() for one in part["clients"] if one["metrics"]] == []
+    assert [one["part"] for one in deployed["argocd"]["clients"]] == ["kube_prometheus_stack", "ingress"]
+
+
+def test_with_a_repository_of_one_s_own_there_is_no_git_server(cases: dict[str, Object]) -> None:
+    assert "git_server" not in cases["own repository"]["parts"]
+    assert all("git_server" not in step["part"] for step in cases["own repository"]["steps"])
+
+
+EVERYTHING: Object = {
+    "names": ["kind_cluster_prefetch", "__kube_prometheus_stack_scraped"],
+    "templates": ["guardrails/templates/platform.yml.j2"],
+}
+
+
+def test_a_part_is_added_by_its_role_and_one_line_and_removed_again(tmp_path: Path) -> None:
+    copy = copy_with_another_part(tmp_path / "copy")
+    assert len([path for path in (copy / "roles/echo").rglob("*") if path.is_file()]) <= 10
+    wrong = {"variables": {"drystone_parts": ["echo", "ech"]}}
+    found, refused = render(tmp_path / "with", EVERYTHING, wrong, root=copy)
+    order = [step["part"] for step in found["steps"] if step["entry_point"] == "apply"]
+    assert order.index("echo") == order.index("argo_rollouts") + 1  # it is listed first and asks for this place
+    greeter = {one["reference"] for one in found["kind_cluster_prefetch"]}
+    assert len(greeter) < len(found["kind_cluster_prefetch"])  # its image is that of the greeter
+    assert "echo" in found["__kube_prometheus_stack_scraped"]
+    policies = [one for one in yaml.safe_load_all(found[EVERYTHING["templates"][0]]) if one]
+    assert {one["metadata"]["name"] for one in policies if one["metadata"]["namespace"] == "echo"} == {
+        *("guardrails", "default-deny", "allow-to-dns", "allow-to-argocd", "allow-from-kube-prometheus-stack-metrics"),
+    }
+    assert [one["part"] for one in found["parts"]["argocd"]["clients"]] == ["kube_prometheus_stack", "echo", "ingress"]
+    assert refused["problems"] == ["there is no part ech; did you mean echo?"]
+    remove_it_again(copy)
+    assert render(tmp_path / "again", EVERYTHING, root=copy) == render(tmp_path / "never", EVERYTHING)
