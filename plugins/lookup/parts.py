@@ -39,8 +39,8 @@ options:
   topics:
     description:
       - What to read of the contracts beside names, titles, stages and what the order depends on.
-      - V(readiness) is C(timeout), C(conditions) and C(answers); V(network) is C(metrics), C(namespaces), C(connects) and
-        C(services); V(images) is C(prefetch), C(images), C(files) and C(pins).
+      - V(readiness) is C(timeout), C(conditions) and C(answers). V(network) is C(metrics), C(namespaces), C(connects)
+        and C(services). V(images) is C(prefetch), C(images), C(files) and C(pins).
     type: list
     elements: str
     choices: [readiness, network, images]

@@ -194,7 +194,11 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.drystone.platform.plugins.module_utils._artifacts.fetch import Fetcher, Wanted, for_architecture
+from ansible_collections.drystone.platform.plugins.module_utils._artifacts.fetch import (
+    Fetcher,
+    Wanted,
+    for_architecture,
+)
 from ansible_collections.drystone.platform.plugins.module_utils._artifacts.lock import base_of, read_lock, summary
 from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 

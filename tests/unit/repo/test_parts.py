@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.drystone.platform.plugins.module_utils._cluster_ready_conditions import build_conditions
+from ansible_collections.drystone.platform.plugins.module_utils._ready.conditions import build_conditions
 from ansible_collections.drystone.platform.plugins.plugin_utils._part_contract import KEYS, TARGETS
 from tests.parts import copy_with_another_part, remove_it_again
 
