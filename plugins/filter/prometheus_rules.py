@@ -13,7 +13,9 @@ author:
   - The Drystone authors (@drystone)
 description:
   - Returns one PrometheusRule for each group of alerts.
-  - Links each alert to the section of the runbook whose heading is the alert's name.
+  - Each alert carries what to do in its annotation C(runbook), taken from the section of a runbook that has the alert's
+    name as its heading. So the steps are there wherever the alert arrives, without any page that must be reachable.
+  - An alert without such a section is an error.
 options:
   _input:
     description:
@@ -24,17 +26,34 @@ options:
     description: Namespace of the PrometheusRules.
     type: str
     required: true
-  runbook_url:
-    description: Address of the runbook.
+  runbook:
+    description:
+      - Text of the runbook, in Markdown. Each alert has a section C(### NAME), and in it a paragraph that begins with
+        C(**Do:**).
     type: str
     required: true
+  page:
+    description: Where the runbook lies, as people find it. The annotation C(runbook) ends with it.
+    type: str
+    required: true
+  url:
+    description:
+      - Address of the runbook for browsers. Each alert gets the annotation C(runbook_url), the address with the anchor
+        of its section. Without an address there is no such annotation.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
 - name: Create a rule with one alert
   ansible.builtin.debug:
-    msg: "{{ alerts | drystone.platform.prometheus_rules('monitoring', 'https://example.com/runbook.md') }}"
+    msg: "{{ alerts | drystone.platform.prometheus_rules('monitoring', runbook, 'runbook.md') }}"
   vars:
+    runbook: |
+      ### TargetDown
+      A target does not answer.
+
+      **Do:** Look at its pod.
     alerts:
       platform:
         TargetDown:
@@ -43,19 +62,21 @@ EXAMPLES = r"""
           severity: warning
           summary: A target is down.
 
-- name: Create rules from a file of alerts
+- name: Create rules from a file of alerts, with links for browsers
   ansible.builtin.debug:
     msg: >-
       {{ lookup('ansible.builtin.file', 'alerts.yml') | from_yaml
-         | drystone.platform.prometheus_rules('monitoring', 'https://example.com/runbook.md') }}
+         | drystone.platform.prometheus_rules('monitoring', lookup('ansible.builtin.file', 'runbook.md'), 'runbook.md',
+                                              url='https://example.com/runbook.md') }}
 
 - name: Apply alerts
   drystone.platform.apply_set:
     name: alerts
     namespace: monitoring
     kubeconfig: ~/.kube/config
-    objects: "{{ alerts | drystone.platform.prometheus_rules('monitoring', 'https://example.com/runbook.md') }}"
+    objects: "{{ alerts | drystone.platform.prometheus_rules('monitoring', runbook, 'runbook.md') }}"
   vars:
+    runbook: "{{ lookup('ansible.builtin.file', 'runbook.md') }}"
     alerts:
       watchdog:
         Watchdog:
@@ -71,24 +92,48 @@ _value:
   elements: dict
 """
 
+import re
 import typing as t
 
+from ansible.errors import AnsibleFilterError
 
-def _rule(name: str, alert: dict[str, t.Any], runbook_url: str) -> dict[str, t.Any]:
+
+def _steps(runbook: str) -> dict[str, str]:
+    """Read what to do from each section of the runbook that says so, by the section's heading."""
+    found = {}
+    for section in re.split(r"^#+ ", runbook, flags=re.MULTILINE)[1:]:
+        heading, _newline, text = section.partition("\n")
+        if (steps := re.search(r"^\*\*Do:\*\* +(.+)", text, re.MULTILINE | re.DOTALL)) is not None:
+            found[heading.strip()] = steps[1].strip()
+    return found
+
+
+def _rule(name: str, alert: dict[str, t.Any], steps: dict[str, str], page: str, url: str) -> dict[str, t.Any]:
+    if name not in steps:
+        raise AnsibleFilterError(
+            f"{page} does not say what to do about the alert {name}. Add a section '### {name}' with a paragraph that"
+            " begins with '**Do:**'."
+        )
+    anchor = name.lower()  # so does GitHub make it of a heading
+    # Prometheus reads annotations as templates, and the runbook is none.
+    text = steps[name].replace("{{", '{{ "{{" }}')
+    annotations = {"summary": alert["summary"].strip(), "runbook": f"{text}\n\nSee {page}#{anchor}"}
+    if url:
+        annotations["runbook_url"] = f"{url}#{anchor}"
     return {
         "alert": name,
         "expr": alert["expr"].strip(),
         **({"for": alert["for"]} if "for" in alert else {}),
         "labels": {"severity": alert["severity"]},
-        # Headings become anchors in lower case.
-        "annotations": {"summary": alert["summary"].strip(), "runbook_url": f"{runbook_url}#{name.lower()}"},
+        "annotations": annotations,
     }
 
 
 def prometheus_rules(
-    groups: dict[str, dict[str, dict[str, t.Any]]], namespace: str, runbook_url: str
+    groups: dict[str, dict[str, dict[str, t.Any]]], namespace: str, runbook: str, page: str, url: str = ""
 ) -> list[dict[str, t.Any]]:
     """Create a PrometheusRule for each group."""
+    steps = _steps(runbook)
     return [
         {
             "apiVersion": "monitoring.coreos.com/v1",
@@ -98,7 +143,7 @@ def prometheus_rules(
                 "groups": [
                     {
                         "name": f"drystone-{group}",
-                        "rules": [_rule(name, alert, runbook_url) for name, alert in alerts.items()],
+                        "rules": [_rule(name, alert, steps, page, url) for name, alert in alerts.items()],
                     }
                 ]
             },

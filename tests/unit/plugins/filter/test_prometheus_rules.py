@@ -3,6 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import pytest
+from ansible.errors import AnsibleFilterError
+
 from ansible_collections.drystone.platform.plugins.filter.prometheus_rules import FilterModule
 
 make = FilterModule().filters()["prometheus_rules"]
@@ -21,17 +24,40 @@ ALERTS = {
 }
 
 
+RUNBOOK = """# Runbook
+
+## Platform
+
+### TargetDown
+A target does not answer.
+
+**Do:** Look at `{{ its }}` pod,
+then at its log.
+
+- Two things may be wrong.
+
+### Watchdog
+Fires always.
+
+**Do:** Nothing.
+
+## Rotate
+Text without steps.
+"""
+
+
 def test_each_group_is_a_rule_of_its_own() -> None:
-    rules = make(ALERTS, "monitoring", "https://example.com/runbook.md")
+    rules = make(ALERTS, "monitoring", RUNBOOK, "docs/runbook.md")
     assert [rule["metadata"] for rule in rules] == [
         {"name": "drystone-platform", "namespace": "monitoring"},
         {"name": "drystone-web", "namespace": "monitoring"},
     ]
 
 
-def test_an_alert_links_to_its_section_of_the_runbook() -> None:
-    rule, _ = make(ALERTS, "monitoring", "https://example.com/runbook.md")
+def test_an_alert_carries_what_its_section_of_the_runbook_says_to_do() -> None:
+    rule, _ = make(ALERTS, "monitoring", RUNBOOK, "docs/runbook.md")
     down, watchdog = rule["spec"]["groups"][0]["rules"]
+    steps = 'Look at `{{ "{{" }} its }}` pod,\nthen at its log.\n\n- Two things may be wrong.'
     assert down == {
         "alert": "TargetDown",
         "expr": "up == 0",
@@ -39,7 +65,22 @@ def test_an_alert_links_to_its_section_of_the_runbook() -> None:
         "labels": {"severity": "warning"},
         "annotations": {
             "summary": "{{ $labels.job }} is down.",
-            "runbook_url": "https://example.com/runbook.md#targetdown",
+            "runbook": f"{steps}\n\nSee docs/runbook.md#targetdown",
         },
     }
     assert "for" not in watchdog
+    assert watchdog["annotations"]["runbook"] == "Nothing.\n\nSee docs/runbook.md#watchdog"
+
+
+def test_an_alert_links_to_its_section_where_the_runbook_has_an_address() -> None:
+    rule, _ = make(ALERTS, "monitoring", RUNBOOK, "docs/runbook.md", url="https://example.com/runbook.md")
+    down, _watchdog = rule["spec"]["groups"][0]["rules"]
+    assert down["annotations"]["runbook_url"] == "https://example.com/runbook.md#targetdown"
+
+
+@pytest.mark.parametrize("runbook", ["", "### Watchdog\n**Do:** Nothing.\n", "### TargetDown\nNo steps.\n"])
+def test_an_alert_that_nobody_knows_what_to_do_about_is_an_error(runbook: str) -> None:
+    with pytest.raises(
+        AnsibleFilterError, match=r"what to do about the alert TargetDown\. Add a section '### TargetDown'"
+    ):
+        make(ALERTS, "monitoring", runbook, "docs/runbook.md")

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from ansible_collections.drystone.platform.plugins.filter.grafana_dashboards import grafana_dashboards
+from ansible_collections.drystone.platform.plugins.filter.prometheus_rules import prometheus_rules
 from ansible_collections.drystone.platform.plugins.lookup import helm_template
 from ansible_collections.drystone.platform.plugins.plugin_utils._chart_values import (
     chart_defaults,
@@ -271,9 +272,25 @@ RUNBOOK = (ROOT / "docs/runbook.md").read_text()
 
 
 def test_every_alert_has_its_section_in_the_runbook() -> None:
-    sections = set(re.findall(r"^### (\w+)$", RUNBOOK, re.MULTILINE))
-    alerts = {name for group in ALERTS.values() for name in group}
-    assert sections == alerts
+    sections = re.findall(r"^### (\w+)$", RUNBOOK, re.MULTILINE)
+    alerts = [name for group in ALERTS.values() for name in group]
+    assert sorted(sections) == sorted(alerts)
+
+
+def anchors(page: str) -> list[str]:
+    """Give the anchors of a page's headings as GitHub makes them."""
+    headings = re.findall(r"^#+ +(.+?) *$", page, re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+def test_what_alerts_link_to_is_there_once() -> None:
+    address = "https://git.example.org/docs/runbook.md"
+    for rule in prometheus_rules(ALERTS, "monitoring", RUNBOOK, "docs/runbook.md", url=address):
+        for alert in rule["spec"]["groups"][0]["rules"]:
+            page, _, anchor = alert["annotations"]["runbook_url"].partition("#")
+            assert page == address
+            assert anchors(RUNBOOK).count(anchor) == 1, alert["alert"]
+            assert alert["annotations"]["runbook"].endswith(f"\n\nSee docs/runbook.md#{anchor}")
 
 
 @pytest.mark.parametrize("group", ALERTS)
@@ -309,4 +326,7 @@ def test_the_role_applies_them_untouched_by_templating(evaluated: dict[str, Any]
         for rule in group["rules"]
     }
     assert "{{ $labels.node }}" in rules["NodeNotReady"]["annotations"]["summary"]
-    assert rules["NodeNotReady"]["annotations"]["runbook_url"].endswith("/docs/runbook.md#nodenotready")
+    assert "docker start NODE" in rules["NodeNotReady"]["annotations"]["runbook"]
+    page = "ansible_collections/drystone/platform/docs/runbook.md#nodenotready"
+    assert rules["NodeNotReady"]["annotations"]["runbook"].endswith(f"\n\nSee {page}")
+    assert "runbook_url" not in rules["NodeNotReady"]["annotations"]
