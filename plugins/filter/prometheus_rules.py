@@ -13,9 +13,9 @@ author:
   - The Drystone authors (@drystone)
 description:
   - Returns one PrometheusRule for each group of alerts.
-  - Each alert carries what to do in its annotation C(runbook), taken from the section of a runbook that has the alert's
-    name as its heading. So the steps are there wherever the alert arrives, without any page that must be reachable.
-  - An alert without such a section is an error.
+  - Copies the steps from the runbook's section about an alert into the alert's annotation C(runbook). Whoever receives
+    the alert can read them without opening a page.
+  - Fails if an alert has no such section.
 options:
   _input:
     description:
@@ -28,18 +28,18 @@ options:
     required: true
   runbook:
     description:
-      - Text of the runbook, in Markdown. Each alert has a section C(### NAME), and in it a paragraph that begins with
-        C(**Do:**).
+      - Text of the runbook, in Markdown. Each alert needs a section whose heading is the alert's name. The steps are
+        everything after C(**Do:**) in that section.
     type: str
     required: true
   page:
-    description: Where the runbook lies, as people find it. The annotation C(runbook) ends with it.
+    description: Path of the runbook for people. The annotation C(runbook) ends with it and the section's anchor.
     type: str
     required: true
   url:
     description:
-      - Address of the runbook for browsers. Each alert gets the annotation C(runbook_url), the address with the anchor
-        of its section. Without an address there is no such annotation.
+      - Address of the runbook for browsers. If it is set, each alert gets the annotation C(runbook_url) with it
+        and the anchor of the section.
     type: str
     default: ""
 """
@@ -99,12 +99,13 @@ from ansible.errors import AnsibleFilterError
 
 
 def _steps(runbook: str) -> dict[str, str]:
-    """Read what to do from each section of the runbook that says so, by the section's heading."""
+    """Return the steps of each section of the runbook that has steps, by the section's heading."""
     found = {}
+    wrapped = re.compile(r"(?<!\n)\n(?!\n|[-*`]|\d+\. )")  # a line break inside a paragraph
     for section in re.split(r"^#+ ", runbook, flags=re.MULTILINE)[1:]:
         heading, _newline, text = section.partition("\n")
         if (steps := re.search(r"^\*\*Do:\*\* +(.+)", text, re.MULTILINE | re.DOTALL)) is not None:
-            found[heading.strip()] = steps[1].strip()
+            found[heading.strip()] = wrapped.sub(" ", steps[1].strip())
     return found
 
 
@@ -114,8 +115,8 @@ def _rule(name: str, alert: dict[str, t.Any], steps: dict[str, str], page: str, 
             f"{page} does not say what to do about the alert {name}. Add a section '### {name}' with a paragraph that"
             " begins with '**Do:**'."
         )
-    anchor = name.lower()  # so does GitHub make it of a heading
-    # Prometheus reads annotations as templates, and the runbook is none.
+    anchor = name.lower()  # as GitHub derives it from a heading
+    # Prometheus renders annotations as templates. The runbook is plain text.
     text = steps[name].replace("{{", '{{ "{{" }}')
     annotations = {"summary": alert["summary"].strip(), "runbook": f"{text}\n\nSee {page}#{anchor}"}
     if url:

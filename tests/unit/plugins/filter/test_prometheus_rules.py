@@ -57,7 +57,7 @@ def test_each_group_is_a_rule_of_its_own() -> None:
 def test_an_alert_carries_what_its_section_of_the_runbook_says_to_do() -> None:
     rule, _ = make(ALERTS, "monitoring", RUNBOOK, "docs/runbook.md")
     down, watchdog = rule["spec"]["groups"][0]["rules"]
-    steps = 'Look at `{{ "{{" }} its }}` pod,\nthen at its log.\n\n- Two things may be wrong.'
+    steps = 'Look at `{{ "{{" }} its }}` pod, then at its log.\n\n- Two things may be wrong.'
     assert down == {
         "alert": "TargetDown",
         "expr": "up == 0",
