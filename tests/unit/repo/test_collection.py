@@ -85,3 +85,9 @@ def test_what_the_collection_ships_exists(galaxy: dict[str, Any]) -> None:
     named = [name for line in directives if line.startswith("include ") for name in line.split()[1:]]
     named += [line.split()[1] for line in directives if line.startswith("recursive-include ")]
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_no_file_links_to_an_account_that_is_not_ours(files: list[Path]) -> None:
+    account = re.compile(r"\b(?:github|gitlab)\.com/drystone\b")
+    texts = {path: (ROOT / path).read_bytes().decode(errors="replace") for path in files if (ROOT / path).is_file()}
+    assert [str(path) for path, text in texts.items() if account.search(text)] == []
