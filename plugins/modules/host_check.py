@@ -253,7 +253,7 @@ def main() -> None:
     if report.failures:
         lines = "\n".join(f"- {finding.line()}" for finding in report.failures)
         module.fail_json(
-            msg=f"This host cannot carry the cluster {wanted['cluster']} yet. Nothing was made.\n{lines}", **facts
+            msg=f"This host cannot run the cluster {wanted['cluster']} yet. Drystone created nothing.\n{lines}", **facts
         )
     module.exit_json(changed=False, **facts)
 

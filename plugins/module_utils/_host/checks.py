@@ -4,7 +4,7 @@
 
 # PRIVATE to the collection: it may change without notice.
 
-"""Whether this host can carry the cluster: every finding at once, before anything is made."""
+"""Check whether this host can run the cluster, and collect all findings before anything is created."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONTROLLERS = ("cpu", "cpuset", "memory", "pids")
 
 @dataclass
 class Report:
-    """failures stop the run, warnings do not, notes say what is out of the ordinary and provided for."""
+    """The findings: failures stop the run, warnings do not, notes describe unusual properties that Drystone handles."""
 
     failures: list[Finding] = field(default_factory=list)
     warnings: list[Finding] = field(default_factory=list)
@@ -36,27 +36,30 @@ class Report:
 
 
 def check_cores(report: Report, proc: Proc, minimum: float) -> None:
-    """Enough cores."""
+    """Check the number of cores."""
     cores = proc.cores(len(os.sched_getaffinity(0)))
     if cores < minimum:
-        advice = "Give this host, or the container it is, more CPU; or lower host_preflight_min_cores and wait longer"
+        advice = (
+            "Give this host (or the container that it runs in) more CPUs, or lower host_preflight_min_cores and expect "
+            "a slow installation"
+        )
         report.failures.append(Finding("CPU", f"{cores:g} cores", f"{minimum:g}", advice))
 
 
 def check_memory(report: Report, proc: Proc, minimum: int, cluster_runs: bool) -> None:
-    """Enough memory in all; what others use of it only deserves a warning."""
+    """Check the memory. Too little available memory is only a warning."""
     total, available = proc.memory_mib()
     needed = f"{minimum} MiB"
     if total < minimum:
-        advice = "Give this host more memory; or lower host_preflight_min_memory_mib and expect evicted pods"
-        report.failures.append(Finding("Memory", f"{total} MiB in all", needed, advice))
+        advice = "Give this host more memory, or lower host_preflight_min_memory_mib and expect evicted pods"
+        report.failures.append(Finding("Memory", f"{total} MiB in total", needed, advice))
     elif available < minimum and not cluster_runs:
         seen = f"{available} MiB available of {total} MiB"
-        report.warnings.append(Finding("Memory", seen, needed, "End programs that use much of it"))
+        report.warnings.append(Finding("Memory", seen, needed, "Stop programs that use much memory"))
 
 
 def check_disk(report: Report, disk: t.Mapping[str, t.Any], statvfs: t.Callable[[str], os.statvfs_result]) -> None:
-    """Enough space and inodes where the path is or will be; less where what goes there was made before."""
+    """Check free space and inodes at a path. After the first run less space is sufficient."""
     path = Path(disk["path"])
     while not path.exists() and path != path.parent:
         path = path.parent
@@ -66,18 +69,18 @@ def check_disk(report: Report, disk: t.Mapping[str, t.Any], statvfs: t.Callable[
     free = found.f_bavail * found.f_frsize // 2**20
     what = f"Disk for {disk['purpose']} ({disk['path']})"
     if free < needed:
-        advice = "Make room there, or choose another place"
+        advice = "Free space there, or choose another location"
         report.failures.append(Finding(what, f"{free} MiB free", f"{needed} MiB", advice))
     if found.f_files > 0 and found.f_favail < MIN_FREE_INODES:
         seen = f"{found.f_favail} inodes free"
-        advice = "Delete directories of many small files there"
+        advice = "Delete directories with many small files there"
         report.failures.append(Finding(what, seen, f"{MIN_FREE_INODES}", advice))
 
 
 def check_sysctls(
     report: Report, proc: Proc, sysctls: t.Iterable[t.Mapping[str, t.Any]], may_raise: bool
 ) -> list[dict[str, t.Any]]:
-    """Return the settings to raise, as seen and wanted; where that is not allowed, they are failures."""
+    """Return the kernel settings to raise. If raising them is not allowed, report them as failures."""
     low: list[dict[str, t.Any]] = []
     for sysctl in sysctls:
         name = sysctl["name"]
@@ -93,37 +96,37 @@ def check_sysctls(
 
 
 def check_cgroups(report: Report, proc: Proc) -> None:
-    """The controllers that a kubelet needs."""
+    """Check the control group controllers that a kubelet needs."""
     version = proc.cgroup_version()
     missing = [name for name in CONTROLLERS if name not in proc.cgroup_controllers()]
     if missing:
-        advice = "Enable them (for memory: kernel parameters cgroup_enable=memory cgroup_memory=1) and boot again"
+        advice = "Enable them (for memory: kernel parameters cgroup_enable=memory cgroup_memory=1) and reboot"
         seen = f"version {version or 'none'}, without {', '.join(missing)}"
         report.failures.append(Finding("Control groups", seen, ", ".join(CONTROLLERS), advice))
     elif version == 1:
-        report.notes.append("cgroup v1: kubelets refuse it unless told otherwise; the cluster's are told")
+        report.notes.append("The host uses cgroup v1. The cluster's kubelets are configured to accept it.")
 
 
 def check_engine(report: Report, engine: Engine, problem: Finding | None, missing_capabilities: list[str]) -> None:
-    """An engine that kind can use, or that can be brought up."""
+    """Check that kind can use the engine, or that Drystone can install or start one."""
     if problem:
         report.failures.append(problem)
     elif engine.state != "running":
-        report.notes.append(f"Docker engine not reachable at {engine.host}: it will be installed or started")
+        report.notes.append(f"No Docker engine answers at {engine.host}. Drystone will install or start one.")
     elif as_numbers(engine.api_version) < as_numbers(MIN_API):
         seen = f"version {engine.version}, API {engine.api_version}"
         advice = "Install Docker 20.10 or newer"
         report.failures.append(Finding("Docker engine", seen, f"API {MIN_API}", advice))
     elif engine.storage_driver == "vfs":
-        advice = "Keep its data on a file system that overlay2 supports, such as ext4 or xfs"
+        advice = "Store its data on a file system that overlay2 supports, such as ext4 or xfs"
         report.warnings.append(Finding("Docker engine", "storage driver vfs copies every layer", "overlay2", advice))
     if missing_capabilities:
         names = ", ".join(missing_capabilities)
-        report.notes.append(f"this host withholds {names}: the engine needs a runtime that does without")
+        report.notes.append(f"The host does not grant {names}. A compatible container runtime will be installed.")
 
 
 def as_numbers(version: str) -> tuple[int, ...]:
-    """Make a version comparable."""
+    """Convert a version to a tuple that can be compared."""
     return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
@@ -144,7 +147,7 @@ def containers(run: Run) -> list[dict[str, t.Any]]:
 
 
 def is_own(container: t.Mapping[str, t.Any], cluster: str, own_names: t.Collection[str]) -> bool:
-    """Tell whether a container is a node of this cluster or one of the names given."""
+    """Return whether a container is a node of this cluster or has one of the given names."""
     return container["labels"].get("io.x-k8s.kind.cluster") == cluster or container["name"] in own_names
 
 
@@ -155,12 +158,12 @@ def check_ports(
     running: t.Sequence[t.Mapping[str, t.Any]],
     own: t.Callable[[t.Mapping[str, t.Any]], bool],
 ) -> None:
-    """Ports that are free, or held by our own containers; and no port for two purposes."""
+    """Check that each port is free or used by the cluster's own containers, and that no port has two purposes."""
     for port, times in Counter(entry["port"] for entry in ports).items():
         if times > 1:
             uses = " and ".join(entry["purpose"] for entry in ports if entry["port"] == port)
-            advice = "Give each a port of its own"
-            report.failures.append(Finding(f"Port {port}", f"wanted for {uses}", "one purpose", advice))
+            advice = "Set a different port for each"
+            report.failures.append(Finding(f"Port {port}", f"configured for {uses}", "one purpose", advice))
     for entry in ports:
         listener = listeners.get(entry["port"])
         if listener is None:
@@ -171,12 +174,12 @@ def check_ports(
         what = f"Port {entry['port']} on 127.0.0.1 ({entry['purpose']})"
         if holder is not None:
             seen = f"container {holder['name']} of image {holder['image']}"
-            stop = f"End it with docker stop {holder['name']}"
+            stop = f"Stop it with docker stop {holder['name']}"
         elif listener.pid:
             seen = f"pid {listener.pid}, {(listener.command or listener.program)[:120]}"
-            stop = f"End it with kill {listener.pid}"
+            stop = f"Stop it with kill {listener.pid}"
         else:
-            seen = "a process hidden from this user"
-            stop = f"See whose it is with sudo ss -ltnp 'sport = :{entry['port']}' and end it"
-        advice = f"{stop}, or choose another port with {entry['variable']}"
+            seen = "a process that this user cannot see"
+            stop = f"Find it with sudo ss -ltnp 'sport = :{entry['port']}' and stop it"
+        advice = f"{stop}, or set another port in {entry['variable']}"
         report.failures.append(Finding(what, f"held by {seen}", "a free port", advice))

@@ -4,7 +4,7 @@
 
 # PRIVATE to the collection: it may change without notice.
 
-"""What there is of a Docker engine on this host, and whether it can run the privileged containers that kind needs."""
+"""Read the state of the Docker engine, and test whether it can run the privileged containers that kind needs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PROBE_NAME = "drystone-privileged-probe"
 
 @dataclass
 class Engine:
-    """state is running, stopped, denied (the socket is closed to this user), absent (no client) or broken."""
+    """The engine; state is running, stopped, denied (socket not accessible), absent (no client) or broken."""
 
     state: str
     host: str
@@ -52,7 +52,7 @@ class Engine:
 
     @property
     def local(self) -> bool:
-        """Whether its socket is on this host: kind publishes ports where the engine is."""
+        """Return whether the engine is on this host, because kind publishes ports on the engine's host."""
         return self.host.startswith("unix://")
 
 
@@ -75,7 +75,7 @@ def _state(result: Result) -> str:
 
 
 def read_engine(run: Run, environ: t.Mapping[str, str]) -> Engine:
-    """Ask the engine that the docker client would use; nothing is changed."""
+    """Read the state of the engine that the docker client would use. Change nothing."""
     asked = run(["docker", "version", "--format", "{{json .Server}}"], ANSWER_TIMEOUT)
     if asked.rc == NOT_FOUND:
         return Engine("absent", environ.get("DOCKER_HOST") or DEFAULT_HOST, "there is no docker client on PATH")
@@ -88,7 +88,7 @@ def read_engine(run: Run, environ: t.Mapping[str, str]) -> Engine:
     try:
         server, info = json.loads(asked.stdout), json.loads(told.stdout)
     except ValueError:
-        return Engine("broken", host, f"docker version answered {asked.stdout.strip()[:200]!r}, which is not JSON")
+        return Engine("broken", host, f"docker version returned {asked.stdout.strip()[:200]!r}, which is not JSON")
     return Engine(
         "running",
         host,
@@ -110,7 +110,7 @@ def wait_for_engine(
     clock: t.Callable[[], float] = time.monotonic,
     sleep: t.Callable[[float], None] = time.sleep,
 ) -> Engine:
-    """Read until the engine runs or the time is up. A closed socket or no client does not open by waiting."""
+    """Read the state until the engine runs or the timeout ends. Do not wait for a denied socket or a missing client."""
     deadline = clock() + timeout
     while True:
         engine = read()
@@ -120,10 +120,10 @@ def wait_for_engine(
 
 
 def probe_privileged(run: Run) -> str:
-    """Return why a privileged container cannot start, or nothing if it can.
+    """Return why a privileged container cannot start; empty if it can.
 
-    An image with no file in it is enough: once the runtime has taken on the capabilities and limits, it looks for the
-    program and fails to find it, which is the answer wanted. Image and container are removed again.
+    An empty image is sufficient: after the runtime has set the capabilities and limits, it does not find the program.
+    This error is the expected result. Remove image and container afterwards.
     """
     image = f"drystone.local/privileged-probe:{os.getpid()}"
     name = f"{PROBE_NAME}-{os.getpid()}"
@@ -145,7 +145,7 @@ def probe_privileged(run: Run) -> str:
 
 
 def stale_pid_files(proc: Proc, files: t.Mapping[str, str] | None = None) -> list[str]:
-    """List pid files left by a crash: their process is gone, is a zombie or is another program."""
+    """Return pid files that a crash left: their process is gone, is a zombie or is another program."""
     stale = []
     for name, program in (PID_FILES if files is None else files).items():
         try:
@@ -158,7 +158,7 @@ def stale_pid_files(proc: Proc, files: t.Mapping[str, str] | None = None) -> lis
 
 
 def log_tail(run: Run, path: str = LOG_FILE, lines: int = 15) -> str:
-    """Return the engine's last words, from its log file or from the journal."""
+    """Return the last lines of the engine's log, from its log file or from the journal."""
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -4,7 +4,7 @@
 
 # PRIVATE to the collection: it may change without notice.
 
-"""Whose engine it is, and what to tell a user whose engine cannot be used."""
+"""Determine who installed the engine, and explain why an engine is unusable."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RECORD = "/var/lib/drystone/engine.json"
 
 @dataclass(frozen=True)
 class Installation:
-    """What lies on the disk of an engine, and the user who asks."""
+    """The files of an engine on this host, and the current user."""
 
     daemon: str = ""
     recorded: bool = False
@@ -39,7 +39,7 @@ class Installation:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing about the host: what, what was seen, what is needed, what to do."""
+    """One finding about the host: the subject, the current value, the required value, the remedy."""
 
     what: str
     seen: str
@@ -47,12 +47,12 @@ class Finding:
     advice: str
 
     def line(self) -> str:
-        """Say it in one line."""
+        """Return the finding as one line."""
         return f"{self.what}: {self.seen}; needed: {self.needed}. {self.advice}"
 
 
 def read_installation(record: str = RECORD, root: str | Path = "/") -> Installation:
-    """Read what an engine that does not run, or runs, has on this disk."""
+    """Read the files of an installed engine, whether it runs or not."""
     top = Path(root)
     try:
         text = (top / "etc/docker/daemon.json").read_text(encoding="utf-8")
@@ -78,10 +78,10 @@ def read_installation(record: str = RECORD, root: str | Path = "/") -> Installat
 
 
 def is_managed(engine: Engine, installation: Installation) -> bool:
-    """Tell whether this engine may be installed and configured here.
+    """Return whether Drystone may install and configure this engine.
 
-    It may if it is on record as ours, if none is installed, or if the one installed has never been used: not running,
-    without configuration and without a data root. Any other belongs to somebody and is used as it is.
+    It may if it has recorded the engine as its own, if none is installed, or if the installed engine was never used: it
+    does not run and has neither configuration nor a data root. Drystone uses any other engine without changing it.
     """
     if installation.recorded:
         return True
@@ -92,7 +92,7 @@ def is_managed(engine: Engine, installation: Installation) -> bool:
 
 
 def engine_problem(engine: Engine, installation: Installation, may_install: bool) -> Finding | None:
-    """Say why this engine can neither be used nor be brought up from here; None where it can."""
+    """Explain why Drystone can neither use nor start this engine; return None if it can."""
     what, needed = "Docker engine", "an engine that answers this user"
     user = installation.user
     if engine.state == "running":
@@ -101,34 +101,34 @@ def engine_problem(engine: Engine, installation: Installation, may_install: bool
         return Finding(
             what,
             f"the engine at {engine.host} is on another host",
-            "an engine on this host, where the cluster's ports are to be",
-            "Unset DOCKER_HOST, or choose a local one with: docker context use default",
+            "an engine on this host, because the cluster publishes its ports here",
+            "Unset DOCKER_HOST, or select the local engine with: docker context use default",
         )
     if engine.state == "denied":
-        again = "log in again, or go on in the shell that `newgrp docker` starts"
+        again = "log in again, or continue in the shell that `newgrp docker` starts"
         advice = f"Run: sudo usermod -aG docker {user}; then {again}"
         if installation.in_docker_group:
-            advice = f"{user} is in the group docker, but this session began before: {again}"
+            advice = f"{user} is in the group docker, but this session started before that: {again}"
         return Finding(what, f"{user} may not open {describe_socket(engine.host)}", needed, advice)
     if engine.state == "broken":
-        advice = "Look at `docker version` and at the engine's log (journalctl -u docker, or /var/log/docker.log)"
+        advice = "Check `docker version` and the engine's log (journalctl -u docker, or /var/log/docker.log)"
         return Finding(what, f"{engine.host}: {engine.reason}", needed, advice)
     if engine.host not in DEFAULT_HOSTS:
-        advice = "Start it; or, to use this host's own engine, unset DOCKER_HOST or run: docker context use default"
-        return Finding(what, f"Docker not reachable at {engine.host}: {engine.reason}", needed, advice)
+        advice = "Start it. To use this host's own engine instead, unset DOCKER_HOST or run: docker context use default"
+        return Finding(what, f"Docker does not answer at {engine.host}: {engine.reason}", needed, advice)
     if not may_install:
         advice = "Start it, for example with: sudo service docker start"
         if not installation.daemon:
             advice = "Install Docker 20.10 or newer, for example with: sudo apt-get install docker.io"
-        return Finding(what, f"Docker not reachable at {engine.host}: {engine.reason}", needed, advice)
+        return Finding(what, f"Docker does not answer at {engine.host}: {engine.reason}", needed, advice)
     if not installation.daemon and not installation.has_apt:
-        seen = "there is none, and this is no Debian or Ubuntu, whose package could be installed (no apt-get)"
-        return Finding(what, seen, needed, "Install Docker 20.10 or newer as your distribution does, and start it")
+        seen = "none is installed, and Drystone can install one only on Debian or Ubuntu (apt-get is missing)"
+        return Finding(what, seen, needed, "Install Docker 20.10 or newer with your distribution's tools and start it")
     return None
 
 
 def describe_socket(host: str) -> str:
-    """Name the socket with its owner, group and mode."""
+    """Return the path of the socket with its owner, group and mode."""
     path = host.removeprefix("unix://")
     try:
         found = os.stat(path)

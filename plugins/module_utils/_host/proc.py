@@ -4,7 +4,7 @@
 
 # PRIVATE to the collection: it may change without notice.
 
-"""What /proc and /sys say of this host; the root of both is a parameter, so that tests bring their own."""
+"""Read properties of the host from /proc and /sys; their root is a parameter for tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
-# By number, as the kernel counts them
+# The index is the kernel's number of the capability.
 # fmt: off
 CAPABILITIES = (
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
@@ -27,7 +27,7 @@ CAPABILITIES = (
 )
 # fmt: on
 LISTEN = "0A"
-# As /proc/net/tcp and tcp6 write them: bound to all addresses or to 127.0.0.1, ::1 and ::ffff:127.0.0.1
+# Addresses in the format of /proc/net/tcp and tcp6: all addresses, 127.0.0.1, ::1 and ::ffff:127.0.0.1
 LOOPBACK_OR_ANY = frozenset(
     {
         "00000000",
@@ -42,7 +42,7 @@ LOOPBACK_OR_ANY = frozenset(
 
 @dataclass(frozen=True)
 class Listener:
-    """Who listens on a port: pid 0 where only root may see it."""
+    """The process that listens on a port; pid is 0 if only root may see it."""
 
     port: int
     pid: int = 0
@@ -51,35 +51,35 @@ class Listener:
 
 
 class Proc:
-    """Read-only questions to /proc and /sys."""
+    """Read-only access to /proc and /sys."""
 
     def __init__(self, root: str | Path = "/") -> None:
         self.root = Path(root)
 
     def text(self, path: str) -> str:
-        """Return a file's text, or nothing where it is not there or not readable."""
+        """Return the text of a file; empty if it does not exist or is not readable."""
         try:
             return (self.root / path.lstrip("/")).read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
 
     def number(self, path: str) -> int | None:
-        """Return a file's only number; None where there is none ("max" is none too)."""
+        """Return the only number in a file; None if there is none, for example "max"."""
         text = self.text(path).strip()
         return int(text) if re.fullmatch(r"-?\d+", text) else None
 
     def program(self, pid: int) -> str:
-        """Return the name of a living process's program; nothing if it is gone or a zombie."""
+        """Return the name of a running process's program; empty if the process is gone or a zombie."""
         stat = self.text(f"/proc/{pid}/stat")
         name, _dummy, rest = stat.partition("(")[2].rpartition(")")
         return "" if rest.split()[:1] in (["Z"], ["X"]) else name
 
     def init_is_systemd(self) -> bool:
-        """Whether services are systemd's here."""
+        """Return whether systemd manages the services of this host."""
         return self.program(1) == "systemd"
 
     def missing_capabilities(self) -> list[str]:
-        """Capabilities that a service of this host cannot have, though the kernel knows them."""
+        """Return the capabilities that the kernel knows but that services of this host cannot have."""
         pid = "1" if self.init_is_systemd() else "self"
         found = re.search(r"^CapBnd:\s*([0-9a-fA-F]+)$", self.text(f"/proc/{pid}/status"), re.MULTILINE)
         last = self.number("/proc/sys/kernel/cap_last_cap")
@@ -93,7 +93,7 @@ class Proc:
         ]
 
     def memory_mib(self) -> tuple[int, int]:
-        """Return memory in all and available, in MiB, within the limit of the outermost cgroup visible."""
+        """Return total and available memory in MiB, within the limit of the outermost visible cgroup."""
         fields = dict(re.findall(r"^(\w+):\s*(\d+) kB", self.text("/proc/meminfo"), re.MULTILINE))
         total, available = int(fields.get("MemTotal", 0)) // 1024, int(fields.get("MemAvailable", 0)) // 1024
         limits = (
@@ -105,7 +105,7 @@ class Proc:
         return total, available
 
     def cores(self, affinity: int) -> float:
-        """Return how many cores may be used: the affinity, less where the outermost cgroup visible has a quota."""
+        """Return the number of usable cores: the affinity, or the quota of the outermost visible cgroup if lower."""
         quota, period = [*self.text("/sys/fs/cgroup/cpu.max").split(), "max", "max"][:2]
         if not quota.isdigit():
             quota = str(self.number("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") or "")
@@ -121,14 +121,14 @@ class Proc:
         return 1 if self.text("/proc/cgroups") else 0
 
     def cgroup_controllers(self) -> set[str]:
-        """Return the controllers that the kernel offers, whatever the version."""
+        """Return the controllers that the kernel offers in either version."""
         if self.cgroup_version() == 2:
             return set(self.text("/sys/fs/cgroup/cgroup.controllers").split())
         rows = [line.split() for line in self.text("/proc/cgroups").splitlines() if not line.startswith("#")]
         return {row[0] for row in rows if len(row) == 4 and row[3] == "1"}
 
     def listeners(self, ports: t.Collection[int]) -> dict[int, Listener]:
-        """Return who listens on these ports where a bind to 127.0.0.1 would clash."""
+        """Return the listeners on these ports that would conflict with a bind to 127.0.0.1."""
         inodes: dict[str, int] = {}
         for table in ("/proc/net/tcp", "/proc/net/tcp6"):
             for line in self.text(table).splitlines()[1:]:

@@ -77,4 +77,4 @@ def test_privileged_containers_are_tried_only_where_they_may_not_work(ask: Ask, 
 def test_a_stopped_engine_is_a_problem_only_where_it_may_not_be_started(ask: Ask) -> None:
     assert ask(STOPPED)["problem"] == "" or "apt-get" in ask(STOPPED)["problem"]
     told = ask(STOPPED, may_install=False)["problem"]
-    assert told.startswith("Docker engine: Docker not reachable at unix:///var/run/docker.sock: Cannot connect")
+    assert told.startswith("Docker engine: Docker does not answer at unix:///var/run/docker.sock: Cannot connect")

@@ -75,7 +75,7 @@ def test_all_failures_come_at_once_each_with_what_to_do(check: Check, busy: int)
     assert all(failure[key] for failure in result["failures"] for key in ("seen", "needed", "advice"))
     assert f"held by pid {os.getpid()}" in result["msg"]
     assert "sudo sysctl -w kernel.pid_max=" in result["msg"]
-    assert "Nothing was made" in result["msg"]
+    assert "Drystone created nothing" in result["msg"]
 
 
 @pytest.mark.parametrize(

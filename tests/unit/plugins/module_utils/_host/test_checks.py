@@ -70,7 +70,7 @@ def test_disk_needs_less_once_its_content_is_made(tmp_path: Path) -> None:
     subject.check_disk(report, disk, disk_with(500))
     assert only(report) == (
         f"Disk for images ({tmp_path}/not/there/yet): 500 MiB free; needed: 1000 MiB. "
-        "Make room there, or choose another place"
+        "Free space there, or choose another location"
     )
     (tmp_path / "made").touch()
     again = subject.Report()
@@ -189,11 +189,11 @@ WEB: dict[str, Any] = {"name": "web", "image": "nginx", "labels": {}, "ports": {
             Listener(8080, 42, "nginx", "nginx: master"),
             [],
             False,
-            "held by pid 42, nginx: master; needed: a free port. End it with kill 42",
+            "held by pid 42, nginx: master; needed: a free port. Stop it with kill 42",
         ),
         (Listener(8080, 42, "docker-proxy", "docker-proxy"), [WEB], False, "held by container web of image nginx"),
         (Listener(8080, 42, "docker-proxy", "docker-proxy"), [WEB], True, None),
-        (Listener(8080), [], False, "hidden from this user"),
+        (Listener(8080), [], False, "a process that this user cannot see"),
     ],
 )
 def test_ports(listener: Listener | None, containers: list[dict[str, Any]], own: bool, told: str | None) -> None:
@@ -203,10 +203,12 @@ def test_ports(listener: Listener | None, containers: list[dict[str, Any]], own:
         assert report.failures == []
     else:
         assert told in only(report)
-        assert only(report).endswith("or choose another port with drystone_http_port")
+        assert only(report).endswith("or set another port in drystone_http_port")
 
 
 def test_one_port_for_two_purposes() -> None:
     report = subject.Report()
     subject.check_ports(report, [PORT, {**PORT, "purpose": "HTTPS"}], {}, [], lambda _container: False)
-    assert only(report) == "Port 8080: wanted for HTTP and HTTPS; needed: one purpose. Give each a port of its own"
+    assert (
+        only(report) == "Port 8080: configured for HTTP and HTTPS; needed: one purpose. Set a different port for each"
+    )

@@ -213,7 +213,7 @@ def test_whose_engine_it_is(state: str, host: str, installation: Installation, m
         (("stopped", SOCKET, "dead"), {"daemon": "/usr/sbin/dockerd"}, True, None),
         (("stopped", SOCKET, "dead"), {"daemon": "/usr/sbin/dockerd"}, False, "sudo service docker start"),
         (("absent", SOCKET, ""), {"has_apt": True}, True, None),
-        (("absent", SOCKET, ""), {"has_apt": False}, True, "no apt-get"),
+        (("absent", SOCKET, ""), {"has_apt": False}, True, "apt-get is missing"),
         (("absent", SOCKET, ""), {"has_apt": True}, False, "apt-get install docker.io"),
     ],
 )
@@ -231,7 +231,7 @@ def test_what_the_user_is_told(
 def test_an_unreachable_engine_is_named_with_its_socket() -> None:
     problem = engine_problem(subject.Engine("stopped", SOCKET, "dead"), USED, may_install=False)
     assert problem is not None
-    assert f"Docker not reachable at {SOCKET}" in problem.line()
+    assert f"Docker does not answer at {SOCKET}" in problem.line()
 
 
 def test_what_lies_on_the_disk_is_read(tmp_path: Path) -> None:
