@@ -19,7 +19,7 @@ TIMED_OUT = 124
 
 @dataclass(frozen=True)
 class Result:
-    """What a command left: rc is NOT_FOUND where there is no such program, TIMED_OUT where it was stopped."""
+    """The result of a command: rc is NOT_FOUND if the program does not exist, TIMED_OUT if it was stopped."""
 
     rc: int
     stdout: str = ""
@@ -27,7 +27,7 @@ class Result:
 
     @property
     def reason(self) -> str:
-        """What it said went wrong, in one line."""
+        """The error output in one line."""
         return " ".join((self.stderr.strip() or self.stdout.strip() or f"exit code {self.rc}").split())
 
 
@@ -50,12 +50,12 @@ def run(argv: list[str], timeout: float) -> Result:
     except FileNotFoundError:
         return Result(NOT_FOUND, stderr=f"{argv[0]}: not found")
     except PermissionError:
-        return Result(NOT_FOUND, stderr=f"{argv[0]}: may not be run by this user")
+        return Result(NOT_FOUND, stderr=f"{argv[0]}: this user may not run it")
     except subprocess.TimeoutExpired:
-        return Result(TIMED_OUT, stderr=f"{' '.join(argv[:2])}: no answer in {timeout:g} s")
+        return Result(TIMED_OUT, stderr=f"{' '.join(argv[:2])}: no answer within {timeout:g} s")
     return Result(done.returncode, done.stdout, done.stderr)
 
 
 def may_become_root(run_command: Run, uid: int) -> bool:
-    """Tell whether this user is root or may become root without a password."""
+    """Return whether this user is root or may become root without a password."""
     return uid == 0 or run_command(["sudo", "-n", "true"], 5.0).rc == 0

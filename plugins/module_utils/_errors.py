@@ -1,10 +1,10 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one exception tree of the collection. PRIVATE to the collection.
+"""The exception tree of the collection. PRIVATE to the collection.
 
-A module's main() catches DrystoneError once and hands its message and facts to fail_json; anything else is a bug and
-keeps its traceback.
+A module's main() catches DrystoneError once and passes its message and facts to fail_json. Any other exception is a bug
+and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import typing as t
 
 
 class DrystoneError(Exception):
-    """Something that stops the work, told so that the reader knows what to do next.
+    """An error that the user can act on.
 
-    The message says what was being done, on which object, what was seen and what to do. The facts are the same as data.
+    The message states the operation, the object, the observation and the remedy. The facts contain the same as data.
     """
 
     def __init__(self, msg: str, **facts: t.Any) -> None:
@@ -25,19 +25,19 @@ class DrystoneError(Exception):
 
 
 class InvalidInput(DrystoneError):
-    """What the user gave cannot be right, whatever the state of the world."""
+    """The user's input is invalid, regardless of the state of the cluster and the host."""
 
 
 class UnknownKind(InvalidInput):
-    """The API server serves no such kind."""
+    """The API server does not serve this kind."""
 
 
 class ApiUnavailable(DrystoneError):
-    """No usable answer came back: nobody listens, the connection broke, or the server stayed overloaded."""
+    """There was no usable response: no server listens, the connection broke, or the server stayed overloaded."""
 
 
 class ApiError(DrystoneError):
-    """The API server answered, and its answer is an error."""
+    """The API server returned an error."""
 
     def __init__(self, msg: str, *, status: int, reason: str = "", **facts: t.Any) -> None:
         super().__init__(msg, status=status, reason=reason, **facts)
@@ -46,7 +46,7 @@ class ApiError(DrystoneError):
 
 
 class Conflict(DrystoneError):
-    """Another field manager owns a field that would be changed."""
+    """Another field manager owns a field that the module would change."""
 
 
 class NotReady(DrystoneError):
@@ -54,12 +54,12 @@ class NotReady(DrystoneError):
 
 
 class Refused(DrystoneError):
-    """The thing exists and is not ours to touch."""
+    """The object exists, but Drystone did not create it and must not change it."""
 
 
 class CommandFailed(DrystoneError):
-    """A command ended with an error."""
+    """A command failed."""
 
 
 class FetchFailed(DrystoneError):
-    """A file or an image could not be had from where it is published, or is not what it should be."""
+    """A file or an image could not be downloaded, or its verification failed."""

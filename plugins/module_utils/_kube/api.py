@@ -33,7 +33,7 @@ _WRITE_RACES = 5
 
 
 class KubeApi:
-    """Talks to one API server; thread-safe."""
+    """A client of one API server; thread-safe."""
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
@@ -51,9 +51,9 @@ class KubeApi:
         clock: t.Callable[[], float] = time.monotonic,
         sleep: t.Callable[[float], None] = time.sleep,
     ) -> KubeApi:
-        """Make a client from one kubeconfig file; the environment is not looked at.
+        """Create a client from one kubeconfig file. Ignore the environment.
 
-        timeout bounds each wait for the server, retry_for the time during which one request is tried again.
+        timeout limits each wait for the server, retry_for limits the time for retries of one request.
         """
         return cls.from_endpoint(
             load_kubeconfig(path, context), timeout=timeout, retry_for=retry_for, clock=clock, sleep=sleep
@@ -61,31 +61,31 @@ class KubeApi:
 
     @classmethod
     def from_endpoint(cls, endpoint: Endpoint, **transport: t.Any) -> KubeApi:
-        """Make a client for an endpoint; the keywords are Transport's."""
+        """Create a client for an endpoint; the keywords are those of Transport."""
         return cls(Transport(endpoint, **transport))
 
     @property
     def warnings(self) -> list[str]:
-        """What the server warned of so far, such as deprecated API versions."""
+        """The server's warnings so far, such as deprecated API versions."""
         return sorted(self.transport.warnings)
 
     # Discovery
 
     def resource_for(self, api_version: str, kind: str) -> Resource:
-        """Find how the server serves a kind; UnknownKind if it does not."""
+        """Return the resource of a kind; raise UnknownKind if the server does not serve it."""
         kinds = self.kinds(api_version)
         if kind not in kinds:
-            served = f"it serves there: {', '.join(sorted(kinds))}" if kinds else "it serves nothing of that apiVersion"
+            served = f"of this apiVersion it serves {', '.join(sorted(kinds)) or 'nothing'}"
             raise UnknownKind(
                 f"The API server at {self.transport.endpoint.url} serves no {api_version} {kind}; {served}. "
-                "Is the name right, and is its CustomResourceDefinition installed?",
+                "Check the spelling, and check that the CustomResourceDefinition is installed.",
                 api_version=api_version,
                 kind=kind,
             )
         return kinds[kind]
 
     def kinds(self, api_version: str) -> dict[str, Resource]:
-        """List what is served of an apiVersion by kind; empty if it is not served. Remembered if not empty."""
+        """Return the resources of an apiVersion by kind; empty if it is not served. Cache a non-empty result."""
         with self._lock:
             known = self._kinds.get(api_version)
         if known is None:
@@ -103,7 +103,7 @@ class KubeApi:
         return known
 
     def preferred(self, group: str, kind: str) -> Resource | None:
-        """Find a kind in whichever version of its group serves it, the server's preferred one first."""
+        """Return a kind in any served version of its group, preferably in the server's preferred version."""
         if not group:
             return self.kinds("v1").get(kind)
         answer = self.request("GET", f"/apis/{group}", missing_ok=True) or {}
@@ -117,7 +117,7 @@ class KubeApi:
     # Reads
 
     def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object | None:
-        """Read one object; None if there is none."""
+        """Read one object; None if it does not exist."""
         path = resource.path(namespace, name)
         doing = f"Reading {resource.describe(namespace, name)}"
         found: Object | None = self.request("GET", path, doing=doing, missing_ok=True)
@@ -126,7 +126,7 @@ class KubeApi:
     def list(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
     ) -> ObjectList:
-        """List the objects of a kind in a namespace, or in all; in pages, as one list."""
+        """List the objects of a kind in one namespace or in all. Read pages and return one list."""
         query = {"limit": str(_PAGE), "labelSelector": label_selector, "fieldSelector": field_selector}
         found = ObjectList()
         while True:
@@ -136,11 +136,11 @@ class KubeApi:
             except ApiError as error:
                 if error.status != 410 or "continue" not in query:
                     raise
-                # The list took so long that its state is gone from the server: begin again.
+                # The list took so long that the server no longer has its state: start again.
                 found, query = ObjectList(), {key: query[key] for key in query if key != "continue"}
                 continue
             for item in page.get("items") or []:
-                # Items of a list do not say what they are.
+                # Items of a list do not contain apiVersion and kind.
                 found.items.append({"apiVersion": resource.api_version, "kind": resource.kind, **item})
             metadata = page.get("metadata") or {}
             found.resource_version = metadata.get("resourceVersion", "")
@@ -181,9 +181,9 @@ class KubeApi:
         dry_run: bool = False,
         force: bool = False,
     ) -> Applied:
-        """Server-side apply; with dry_run the server answers what would be and persists nothing.
+        """Apply an object on the server. With dry_run the server returns the result and persists nothing.
 
-        Unknown fields are refused. Raises ApplyConflict if another manager owns a field, unless forced.
+        The server refuses unknown fields. Raise ApplyConflict if another manager owns a field, unless force is set.
         """
         metadata = obj["metadata"]
         name, namespace = metadata["name"], metadata.get("namespace")
@@ -202,11 +202,11 @@ class KubeApi:
                 raise ApplyConflict(what, conflicts)
             if answer.status != 409:
                 break
-            # 409 without causes: somebody else wrote between the server's read and its write.
+            # A 409 without causes means that another client wrote between the server's read and its write.
         raise self._error(answer, f"Applying {what}")
 
     def create(self, resource: Resource, obj: Object, *, field_manager: str = FIELD_MANAGER) -> Object:
-        """Create an object; ApiError with status 409 if it is there already."""
+        """Create an object; raise ApiError with status 409 if it already exists."""
         metadata = obj["metadata"]
         namespace = metadata.get("namespace")
         path = f"{resource.path(namespace)}?{urlencode({'fieldManager': field_manager})}"
@@ -244,9 +244,9 @@ class KubeApi:
         uid: str | None = None,
         grace: int | None = None,
     ) -> bool:
-        """Delete one object, in the background; False if there was none.
+        """Delete one object in the background; return False if it did not exist.
 
-        With uid only that very object; with grace, in seconds, not with what the object itself says.
+        With uid delete only the object with this uid. grace replaces the object's own grace period, in seconds.
         """
         body: Object = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
         if grace is not None:
@@ -268,9 +268,9 @@ class KubeApi:
         missing_ok: bool = False,
         retry_for: float | None = None,
     ) -> t.Any:
-        """Send any request and return the decoded answer; ApiError tells what was being done.
+        """Send any request and return the decoded response. The message of an ApiError begins with `doing`.
 
-        With missing_ok an answer of 404 is None.
+        With missing_ok return None for status 404.
         """
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         answer = self.transport.request(method, path, body=data, content_type=content_type, retry_for=retry_for)

@@ -24,7 +24,7 @@ _UNSUPPORTED_CLUSTER = ("proxy-url", "tls-server-name")
 
 @dataclass
 class Endpoint:
-    """Where an API server is and how to authenticate."""
+    """The address of an API server and the credentials for it."""
 
     host: str
     port: int
@@ -40,11 +40,11 @@ class Endpoint:
 
 
 def load_kubeconfig(path: str, context: str | None = None) -> Endpoint:
-    """Read the endpoint of one context from one file; nothing else, the environment included, is looked at."""
+    """Read the endpoint of one context from one file. Ignore the environment."""
     document = _read(path)
     name = context or document.get("current-context")
     if not name:
-        raise InvalidInput(f"Reading kubeconfig {path}: it has no current-context; set context.", kubeconfig=path)
+        raise InvalidInput(f"Reading kubeconfig {path}: it has no current-context. Set context.", kubeconfig=path)
     chosen = _entry(document, "contexts", "context", name, path)
     cluster = _entry(document, "clusters", "cluster", chosen.get("cluster"), path)
     user = _entry(document, "users", "user", chosen["user"], path) if chosen.get("user") else {}
@@ -53,28 +53,28 @@ def load_kubeconfig(path: str, context: str | None = None) -> Endpoint:
 
 def _read(path: str) -> dict[str, t.Any]:
     if not HAS_YAML:
-        raise InvalidInput(f"Reading kubeconfig {path}: the Python library PyYAML is missing; install it.")
+        raise InvalidInput(f"Reading kubeconfig {path}: the Python library PyYAML is missing. Install it.")
     try:
         with open(path, encoding="utf-8") as stream:
             document = yaml_load(stream)
     except FileNotFoundError:
         raise InvalidInput(
-            f"Reading kubeconfig {path}: there is no such file. Is the cluster made?", kubeconfig=path
+            f"Reading kubeconfig {path}: the file does not exist. Create the cluster first.", kubeconfig=path
         ) from None
     except OSError as error:
         raise InvalidInput(f"Reading kubeconfig {path}: {error.strerror}.", kubeconfig=path) from error
     except ValueError as error:
-        raise InvalidInput(f"Reading kubeconfig {path}: it is not text.", kubeconfig=path) from error
+        raise InvalidInput(f"Reading kubeconfig {path}: it is not a text file.", kubeconfig=path) from error
     except Exception as error:
-        # The class of a YAML error is not importable where PyYAML may be missing. The text is not repeated: it can
-        # hold a key.
+        # The class of a YAML error cannot be imported if PyYAML is missing. Do not repeat the text, which may contain
+        # a key.
         if not type(error).__module__.startswith("yaml"):
             raise
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
         raise InvalidInput(f"Reading kubeconfig {path}: it is not valid YAML{where}.", kubeconfig=path) from None
     if not isinstance(document, dict):
-        raise InvalidInput(f"Reading kubeconfig {path}: it does not hold a kubeconfig.", kubeconfig=path)
+        raise InvalidInput(f"Reading kubeconfig {path}: the file is not a kubeconfig.", kubeconfig=path)
     return document
 
 
@@ -84,7 +84,9 @@ def _entry(document: dict[str, t.Any], section: str, key: str, name: t.Any, path
         if entry.get("name") == name:
             return entry.get(key) or {}
     known = ", ".join(sorted(str(entry.get("name")) for entry in entries)) or "none"
-    raise InvalidInput(f"Reading kubeconfig {path}: it has no {key} named {name!r}; it has: {known}.", kubeconfig=path)
+    raise InvalidInput(
+        f"Reading kubeconfig {path}: it has no {key} named {name!r}. It contains: {known}.", kubeconfig=path
+    )
 
 
 def _endpoint(cluster: dict[str, t.Any], user: dict[str, t.Any], path: str) -> Endpoint:
@@ -92,8 +94,8 @@ def _endpoint(cluster: dict[str, t.Any], user: dict[str, t.Any], path: str) -> E
     refused += [key for key in _UNSUPPORTED_CLUSTER if cluster.get(key)]
     if refused:
         raise InvalidInput(
-            f"Reading kubeconfig {path}: {', '.join(refused)} is not supported; "
-            "use a kubeconfig with a client certificate or a token that reaches the server directly.",
+            f"Reading kubeconfig {path}: {', '.join(refused)} is not supported. "
+            "Use a kubeconfig with a client certificate or a token and a direct connection to the server.",
             kubeconfig=path,
         )
     server = urlsplit(str(cluster.get("server") or ""))
@@ -128,7 +130,7 @@ def _tls(cluster: dict[str, t.Any], user: dict[str, t.Any], path: str) -> ssl.SS
     authority = _data(cluster, "certificate-authority", path)
     certificate, key = _data(user, "client-certificate", path), _data(user, "client-key", path)
     try:
-        # With no authority in the file the system's own are meant, as kubectl does.
+        # Without an authority in the file use those of the system, like kubectl.
         tls = ssl.create_default_context(cadata=authority.decode("ascii") if authority and not insecure else None)
         if insecure:
             tls.check_hostname = False
@@ -137,14 +139,14 @@ def _tls(cluster: dict[str, t.Any], user: dict[str, t.Any], path: str) -> ssl.SS
             _load_pair(tls, certificate, key)
     except (ssl.SSLError, ValueError) as error:
         raise InvalidInput(
-            f"Reading kubeconfig {path}: its certificates or key cannot be used ({type(error).__name__}).",
+            f"Reading kubeconfig {path}: its certificates or its key are unusable ({type(error).__name__}).",
             kubeconfig=path,
         ) from error
     return tls
 
 
 def _load_pair(tls: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """Load a client certificate; Python takes it only from a file, which is gone at once (mkstemp makes it 0600)."""
+    """Load a client certificate from a temporary file (mode 0600), because Python reads it only from a file."""
     descriptor, name = tempfile.mkstemp(prefix="drystone-")
     try:
         with os.fdopen(descriptor, "wb") as stream:

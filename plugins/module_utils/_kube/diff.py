@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compares objects and shows them without what is secret or of no meaning. PRIVATE to the collection."""
+"""Compare objects and show them without secrets and irrelevant fields. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _SHORTEST_CENSORED = 8
 
 
 def comparable(obj: Object) -> Object:
-    """Copy an object without what changes by itself."""
+    """Copy an object without fields that the server changes."""
     kept = {key: value for key, value in obj.items() if key != "status"}
     kept["metadata"] = {key: value for key, value in obj["metadata"].items() if key not in _NOISE}
     return kept
 
 
 def fingerprint(value: bytes) -> str:
-    """Stand for a secret value: tells whether it changed and nothing else."""
+    """Return a text for a secret value that only shows whether it changed."""
     return "sha256:" + hashlib.sha256(value).hexdigest()[:8]
 
 
 def masked(obj: Object) -> Object:
-    """Copy an object as it may be shown: the values of a Secret as fingerprints."""
+    """Copy an object for display: fingerprints replace the values of a Secret."""
     shown = copy.deepcopy(comparable(obj))
     if not is_secret(obj):
         return shown
@@ -50,7 +50,7 @@ def masked(obj: Object) -> Object:
 
 
 def diff_entry(title: str, before: Object | None, after: Object | None) -> dict[str, str]:
-    """Show one change the way Ansible does."""
+    """Return one change in Ansible's diff format."""
     return {
         "before_header": title,
         "after_header": title,
@@ -64,7 +64,7 @@ def _text(obj: Object | None) -> str:
 
 
 def secret_values(objects: t.Iterable[Object]) -> set[str]:
-    """Collect the values of Secrets in each form in which they could turn up in a text, line by line too."""
+    """Return the values of Secrets in each form that a text could contain, including single lines."""
     values: set[str] = set()
     for obj in objects:
         if not is_secret(obj):
@@ -76,9 +76,10 @@ def secret_values(objects: t.Iterable[Object]) -> set[str]:
 
 
 def to_censor(secrets: t.Iterable[str], objects: t.Sequence[Object]) -> set[str]:
-    """Choose the secret values to leave to Ansible's own censor, which stars out every text that contains one.
+    """Return the secret values that Ansible's own censor should hide in every text.
 
-    A value that is a word of the result, such as a user called like the application, would make the result unreadable.
+    Omit a value that is also a word of the result, such as a user with the application's name, because the result would
+    become unreadable.
     """
     words = {str(word) for obj in objects for word in (obj["apiVersion"], obj["kind"], *_identity(obj))}
     return {
@@ -91,7 +92,7 @@ def _identity(obj: Object) -> tuple[t.Any, t.Any]:
 
 
 def scrubbed(value: t.Any, secrets: t.Iterable[str]) -> t.Any:
-    """Replace secret values in texts, however deep, by their fingerprints."""
+    """Replace secret values in nested texts with their fingerprints."""
     if isinstance(value, str):
         for secret in sorted(secrets, key=len, reverse=True):
             value = value.replace(secret, fingerprint(secret.encode()))

@@ -30,7 +30,7 @@ _BROKEN = (OSError, http.client.HTTPException)
 
 @dataclass
 class Response:
-    """One answer of the server, whatever its status."""
+    """One response of the server with any status."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -45,7 +45,7 @@ class Response:
 
 
 class Transport:
-    """Sends requests; thread-safe."""
+    """Send requests with retries; thread-safe."""
 
     def __init__(
         self,
@@ -73,9 +73,9 @@ class Transport:
         content_type: str = "application/json",
         retry_for: float | None = None,
     ) -> Response:
-        """Send a request, again while the server is busy or away, and return its last answer.
+        """Send a request, retry while the server is busy or unreachable, and return the last response.
 
-        A POST is sent again only if the server cannot have acted on it.
+        Retry a POST only if the server cannot have processed it.
         """
         started = self.clock()
         deadline = started + (self.retry_for if retry_for is None else retry_for)
@@ -88,8 +88,8 @@ class Transport:
                 answer = self._attempt(method, path, body, content_type)
             except ssl.SSLCertVerificationError as error:
                 raise ApiUnavailable(
-                    f"{method} {self.endpoint.url}{path}: the server's certificate is not the kubeconfig's: "
-                    f"{error.verify_message}. Is another cluster listening there?"
+                    f"{method} {self.endpoint.url}{path}: the server's certificate does not match the kubeconfig: "
+                    f"{error.verify_message}. Check whether another cluster uses this address."
                 ) from error
             except _BROKEN as error:
                 if method == "POST" and not isinstance(error, ConnectionRefusedError):
@@ -106,7 +106,7 @@ class Transport:
             delay = min(delay * 2, _LONGEST_DELAY)
 
     def stream(self, path: str, *, timeout: float) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        """Open a GET on a connection of its own, which the caller reads line by line and closes."""
+        """Open a GET request on a separate connection, which the caller reads line by line and closes."""
         connection = self._connect(timeout)
         try:
             connection.request("GET", self.endpoint.path + path, headers=self._headers(None))
@@ -121,7 +121,7 @@ class Transport:
             try:
                 return self._send(connection, method, path, body, content_type)
             except _BROKEN:
-                # Most often the server closed an idle connection. What may be sent twice goes out on a new one at once.
+                # Usually the server closed an idle connection. Retry idempotent requests at once on a new connection.
                 self._drop(connection)
                 if method == "POST":
                     raise
@@ -174,7 +174,8 @@ class Transport:
         what = str(error) or type(error).__name__
         times = "1 attempt" if attempts == 1 else f"{attempts} attempts in {self.clock() - started:.0f} s"
         return ApiUnavailable(
-            f"{method} {self.endpoint.url}{path}: {what} ({times}). Is the cluster running?", server=self.endpoint.url
+            f"{method} {self.endpoint.url}{path}: {what} ({times}). Check that the cluster is running.",
+            server=self.endpoint.url,
         )
 
 
@@ -186,6 +187,6 @@ def _retry_after(answer: Response | None) -> float:
 
 
 def _warning_text(header: str) -> str:
-    """Take the text out of a header such as: 299 - "v1 Endpoints is deprecated"."""
+    """Return the text of a header such as: 299 - "v1 Endpoints is deprecated"."""
     start, end = header.find('"'), header.rfind('"')
     return header[start + 1 : end].replace('\\"', '"') if 0 <= start < end else header

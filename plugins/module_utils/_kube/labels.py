@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The label of what Drystone made, and label selectors, evaluated here so that one watch serves all. PRIVATE."""
+"""The label of Drystone's objects, and label selectors, evaluated locally so that they can share a watch. PRIVATE."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput
 
-# Marks what Drystone made, and so may change or delete.
+# Marks objects that Drystone created and may change or delete.
 MANAGED_BY = ("app.kubernetes.io/managed-by", "drystone")
 _KEY = r"[A-Za-z0-9][-A-Za-z0-9_./]*"
 _SET = re.compile(rf"^({_KEY})\s+(in|notin)\s*\(([^()]*)\)$")
@@ -29,7 +29,7 @@ class Requirement:
     values: tuple[str, ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether the labels meet it; as in Kubernetes, NotIn holds where the label is missing."""
+        """Return whether the labels meet it. As in Kubernetes, NotIn also holds if the label is missing."""
         if self.operator == "Exists":
             return self.key in labels
         if self.operator == "DoesNotExist":
@@ -39,18 +39,18 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Selector:
-    """All requirements of a selector; one without any matches everything."""
+    """All requirements of a selector; an empty selector matches everything."""
 
     requirements: tuple[Requirement, ...] = ()
 
     def matches(self, obj: Mapping[str, t.Any]) -> bool:
-        """Whether the labels of an object meet every requirement."""
+        """Return whether the labels of an object meet every requirement."""
         labels = (obj.get("metadata") or {}).get("labels") or {}
         return all(requirement.matches(labels) for requirement in self.requirements)
 
 
 def parse_selector(text: str) -> Selector:
-    """Read a selector as kubectl takes it: a=b, a!=b, a in (b,c), a notin (b,c), a, !a."""
+    """Parse a selector in kubectl's format: a=b, a!=b, a in (b,c), a notin (b,c), a, !a."""
     parts = [part.strip() for part in re.split(r",(?![^()]*\))", text)] if text.strip() else []
     return Selector(tuple(_requirement(part, text) for part in parts))
 
@@ -78,7 +78,7 @@ def _requirement(part: str, text: str) -> Requirement:
     if found:
         return Requirement(found[2], "DoesNotExist" if found[1] else "Exists")
     raise InvalidInput(
-        f"The selector {text!r} is wrong at {part!r}. It takes requirements such as app=web, tier!=test, "
+        f"The selector {text!r} is invalid at {part!r}. Use requirements such as app=web, tier!=test, "
         "app in (a,b), app notin (a,b), app or !app, separated by commas.",
         selector=text,
     )

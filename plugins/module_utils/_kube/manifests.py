@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Turns what a user gives as manifests into objects that can be applied. PRIVATE to the collection."""
+"""Convert the user's manifests to objects that can be applied. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ except ImportError:
 from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput
 from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object
 
-# Kept by the server; a manifest that carries them was read from one.
+# The server manages these fields; they are in a manifest if it was read from a server.
 _SERVER_METADATA = ("managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink")
 _TAG = "tag:yaml.org,2002:"
 
 
 def gather(objects: t.Sequence[t.Any], manifests: t.Any) -> list[Object]:
-    """Collect objects and the documents of manifests as one list of clean objects.
+    """Return objects and the documents of manifests as one list of clean objects.
 
-    Everything that is wrong is told at once; positions count from 1.
+    Report all problems at once. Positions start at 1.
     """
     found, problems = [], []
     for where, candidate in _candidates(objects, manifests):
@@ -48,7 +48,7 @@ def _candidates(objects: t.Sequence[t.Any], manifests: t.Any) -> t.Iterator[tupl
     texts = manifests if isinstance(manifests, (list, tuple)) else [] if manifests is None else [manifests]
     for number, text in enumerate(texts, 1):
         if not isinstance(text, str):
-            raise InvalidInput(f"manifests[{number}] is not a string of YAML but a {type(text).__name__}; use objects.")
+            raise InvalidInput(f"manifests[{number}] is not a YAML string but a {type(text).__name__}. Use objects.")
         for position, document in enumerate(parse(text, f"manifests[{number}]"), 1):
             yield from _expand(f"manifests[{number}] document {position}", document)
 
@@ -62,25 +62,26 @@ def _expand(where: str, candidate: t.Any) -> t.Iterator[tuple[str, t.Any]]:
 
 
 def parse(text: str, where: str) -> list[t.Any]:
-    """Read the documents of a YAML text as Kubernetes does, leaving out empty ones."""
+    """Return the non-empty documents of a YAML text, parsed like Kubernetes does."""
     if not HAS_YAML:
-        raise InvalidInput(f"{where}: the Python library PyYAML is missing; install it.")
+        raise InvalidInput(f"{where}: the Python library PyYAML is missing. Install it.")
     try:
         return [document for document in yaml.load_all(text, Loader=_loader()) if document is not None]
     except yaml.YAMLError as error:
-        # The text round the mistake is not repeated: it can hold a secret.
+        # Do not repeat the text around the error, which may contain a secret.
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise InvalidInput(
-            f"{where}{line}: not valid YAML: {getattr(error, 'problem', None) or 'cannot be read'}."
+            f"{where}{line}: not valid YAML: {getattr(error, 'problem', None) or 'unreadable'}."
         ) from None
 
 
 @functools.cache
 def _loader() -> t.Any:
-    """Make a loader that differs from PyYAML's where Kubernetes' does.
+    """Return a YAML loader that behaves like Kubernetes instead of PyYAML.
 
-    Dates stay text, and so does a lone =, which the enums of well-known CRDs contain; 12:30 is not a number.
+    Dates stay strings. A single = stays a string too, because the enums of well-known CRDs contain it. 12:30 is not a
+    number.
     """
     base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     left_out = {f"{_TAG}timestamp", f"{_TAG}value"}
@@ -107,7 +108,7 @@ def _problem(candidate: t.Any) -> str:
     metadata = candidate.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str) or not metadata["name"]:
         return f"a {candidate['kind']} without metadata.name" + (
-            "; generateName makes another object in each run"
+            "; generateName would create another object in each run"
             if isinstance(metadata, dict) and metadata.get("generateName")
             else ""
         )
@@ -139,12 +140,12 @@ def _title(candidate: Object) -> str:
 
 
 def is_secret(obj: Object) -> bool:
-    """Tell a Secret, the kind whose data is shown to nobody."""
+    """Return whether an object is a Secret, whose data must not be shown."""
     return obj.get("kind") == "Secret" and obj.get("apiVersion") == "v1"
 
 
 def _clean(candidate: Object) -> Object:
-    """Copy an object without what belongs to the server."""
+    """Copy an object without server-managed fields."""
     obj = copy.deepcopy(candidate)
     obj.pop("status", None)
     for key in _SERVER_METADATA:
@@ -153,7 +154,7 @@ def _clean(candidate: Object) -> Object:
         if obj["metadata"].get(key, "") is None:
             del obj["metadata"][key]
     if is_secret(obj) and "stringData" in obj:
-        # Server-side apply owns stringData as such: a key taken out of it later would stay in data for ever.
+        # Server-side apply tracks stringData separately: a key that is removed from it later would stay in data.
         text = obj.pop("stringData") or {}
         encoded = {key: base64.b64encode(value.encode()).decode() for key, value in text.items()}
         obj["data"] = {**(obj.get("data") or {}), **encoded}

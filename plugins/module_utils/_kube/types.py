@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the API client speaks of. PRIVATE to the collection."""
+"""Types of the API client. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Object = dict[str, t.Any]
 
 @dataclass(frozen=True)
 class Resource:
-    """A kind as the server serves it."""
+    """A kind that the server serves."""
 
     group: str
     version: str
@@ -31,7 +31,7 @@ class Resource:
 
     @property
     def api_version(self) -> str:
-        """Group and version as an object states them."""
+        """Group and version as in an object's apiVersion."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
@@ -40,7 +40,7 @@ class Resource:
         return f"{self.kind}.{self.group}" if self.group else self.kind
 
     def path(self, namespace: str | None = None, name: str | None = None) -> str:
-        """The URL path of one object, or of the collection."""
+        """Return the URL path of one object or of the collection."""
         parts = ["/apis" if self.group else "/api", self.api_version]
         if self.namespaced and namespace:
             parts += ["namespaces", quote(namespace, safe="")]
@@ -50,7 +50,7 @@ class Resource:
         return "/".join(parts)
 
     def describe(self, namespace: str | None, name: str | None) -> str:
-        """The object for messages, as in Deployment argocd/argocd-server."""
+        """Return the object's name for messages, as in Deployment argocd/argocd-server."""
         where = f"{namespace}/{name}" if self.namespaced and namespace and name else name or namespace or ""
         return f"{self.kind} {where}".rstrip()
 
@@ -65,13 +65,13 @@ class FieldConflict:
     operation: str
 
     def as_dict(self) -> dict[str, str]:
-        """The same as data."""
+        """Return the conflict as a dictionary."""
         return {name: getattr(self, name) for name in ("field", "manager", "subresource", "operation")}
 
 
 @dataclass(frozen=True)
 class Applied:
-    """What a server-side apply left, or would leave."""
+    """The result of a server-side apply or of its dry run."""
 
     object: Object
     created: bool
@@ -79,24 +79,24 @@ class Applied:
 
 @dataclass
 class ObjectList:
-    """The objects of one list and the version of the world it shows."""
+    """The objects of one list and its resource version."""
 
     items: list[Object] = field(default_factory=list)
     resource_version: str = ""
 
 
 class ApplyConflict(Conflict):
-    """A server-side apply that the server refused; conflicts has one entry per field."""
+    """The server refused a server-side apply; conflicts has one entry per field."""
 
     def __init__(self, what: str, conflicts: list[FieldConflict]) -> None:
         fields = "; ".join(f"{conflict.field} is owned by {conflict.manager}" for conflict in conflicts)
-        msg = f"Applying {what}: other field managers own fields of it: {fields}."
+        msg = f"Applying {what}: other field managers own some of its fields: {fields}."
         super().__init__(msg, conflicts=[conflict.as_dict() for conflict in conflicts])
         self.conflicts = conflicts
 
 
 def read_conflicts(status: t.Any) -> list[FieldConflict]:
-    """Find who owns which field in the answer to an apply; empty if it was refused for another reason."""
+    """Return the conflicts in the response to an apply; empty if there was another reason."""
     causes = ((status or {}).get("details") or {}).get("causes") or []
     return [
         _conflict(cause.get("field", ""), cause.get("message", ""))
@@ -106,7 +106,7 @@ def read_conflicts(status: t.Any) -> list[FieldConflict]:
 
 
 def _conflict(name: str, message: str) -> FieldConflict:
-    """Read who owns the field; the server states the API version only for a manager that writes by Update."""
+    """Parse the owner of a field. The server states the API version only for a manager that uses Update."""
     if match := _MANAGER.match(message):
         operation = "Update" if " using " in match["rest"] else "Apply"
         return FieldConflict(name, match["manager"], match["subresource"] or "", operation)

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Watching a kind: one list, then its changes, through whatever breaks in between. PRIVATE to the collection."""
+"""Watch a kind: list it once, then follow its changes across broken connections. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._errors import A
 from ansible_collections.drystone.platform.plugins.module_utils._kube.http import Transport
 from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object, ObjectList, Resource
 
-# How long one connection may be silent beyond what the server was asked to keep it open.
+# Additional time to wait for data after the requested duration of a connection
 _GRACE = 5.0
 _LONGEST_REQUEST = 300.0
 _PAUSE_AFTER_BREAK = 0.2
@@ -24,7 +24,7 @@ _PAUSE_AFTER_BREAK = 0.2
 
 @dataclass(frozen=True)
 class Event:
-    """A change. SYNC replaces all that was known by objects; the others concern the one object."""
+    """A change. SYNC replaces the whole known state with objects; the other types concern one object."""
 
     type: str
     """SYNC, ADDED, MODIFIED or DELETED."""
@@ -32,12 +32,12 @@ class Event:
 
     @property
     def object(self) -> Object:
-        """The object concerned; of no use for SYNC."""
+        """The changed object; not meaningful for SYNC."""
         return self.objects[0]
 
 
 class _Expired(Exception):
-    """The server no longer knows the version from which to go on."""
+    """The server no longer knows the version from which to continue."""
 
 
 def watch(
@@ -53,9 +53,9 @@ def watch(
 ) -> t.Iterator[Event]:
     """Yield the state of a kind and then each change, until the timeout ends the iteration.
 
-    Without a resource_version the first event is SYNC with everything there is. Another SYNC comes whenever the server
-    cannot tell what changed in the meantime. A closed connection is opened again where it broke off. read_all lists
-    what is watched.
+    Without a resource_version the first event is SYNC with all objects. Another SYNC follows whenever the server cannot
+    report the changes in the meantime. After a broken connection the watch continues at the last version. read_all
+    lists the watched objects.
     """
     selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
     clock = transport.clock
@@ -87,9 +87,9 @@ def watch(
         except _Expired:
             version = None
         except (OSError, http.client.HTTPException, ValueError):
-            silent = True  # The connection broke, or what came over it did.
+            silent = True  # The connection broke, or its data was invalid.
         if silent:
-            # Going on at once would spin while the server is away.
+            # Pause, because an immediate retry would loop while the server is unreachable.
             transport.sleep(min(_PAUSE_AFTER_BREAK, max(0.0, deadline - clock())))
 
 

@@ -139,7 +139,8 @@ def test_errors_are_results_and_not_tracebacks(run: RunModule, fake_api: FakeApi
     assert "Deployment" in unknown.result["msg"]
     nowhere = run(_namespace(), kubeconfig=str(tmp_path / "none"))
     assert (
-        nowhere.result["msg"] == f"Reading kubeconfig {tmp_path / 'none'}: there is no such file. Is the cluster made?"
+        nowhere.result["msg"]
+        == f"Reading kubeconfig {tmp_path / 'none'}: the file does not exist. Create the cluster first."
     )
     assert fake_api.writes == []
 

@@ -239,7 +239,7 @@ SSH_FAILURES: dict[str, tuple[type[errors.DrystoneError], str, t.Callable[[World
     ),
     "host key changed": (
         git_errors.HostKeyChanged,
-        "somebody is in between. Ask its operator for the fingerprint .it shows SHA256:",
+        "Ask its operator for the fingerprint .the server presents SHA256:",
         lambda w: _after(w, w.git.known_hosts, w.git.change_host_key),
     ),
     "host key of another host": (
@@ -254,17 +254,17 @@ SSH_FAILURES: dict[str, tuple[type[errors.DrystoneError], str, t.Callable[[World
     ),
     "no repository": (
         git_errors.RepositoryNotFound,
-        "does not appear to be a git repository.* Is the path right",
+        "does not appear to be a git repository.* Check the path",
         lambda w: _ssh_with(w, repository=w.git.ssh_url.replace("site-content", "nothing")),
     ),
     "down": (
         git_errors.RemoteUnavailable,
-        "Connection refused.* is the Git server running",
+        "Connection refused.* Check that the Git server runs",
         lambda w: _while_down(w, "Connection refused"),
     ),
     "no route": (
         git_errors.RemoteUnavailable,
-        "Nothing answered there in time",
+        "The server did not answer in time",
         lambda w: _while_down(w, "Connection timed out"),
     ),
     "may write": (
@@ -321,18 +321,18 @@ def _stopped(world: World) -> Outcome:
 HTTPS_FAILURES: dict[str, tuple[type[errors.DrystoneError], str, t.Callable[[World], t.Any]]] = {
     "wrong token": (
         git_errors.AuthenticationFailed,
-        "does not accept the password or token of site: it is wrong, withdrawn, expired",
+        "does not accept the password or token of site: it is wrong, revoked, expired",
         lambda w: w.https(password="expired-token"),
     ),
     "unknown user": (git_errors.AuthenticationFailed, "token of nobody", lambda w: w.https(username="nobody")),
-    "forbidden": (git_errors.AuthenticationFailed, "without the right to this repository", _answering(403)),
+    "forbidden": (git_errors.AuthenticationFailed, "has no permission for this repository", _answering(403)),
     "no repository": (
         git_errors.RepositoryNotFound,
-        "Is the path right",
+        "Check the path",
         lambda w: w.https(repository=w.git.https_url.replace("site-content", "nothing")),
     ),
-    "server error": (git_errors.RemoteUnavailable, "no Git server that works", _answering(502)),
-    "down": (git_errors.RemoteUnavailable, "is the Git server running", _stopped),
+    "server error": (git_errors.RemoteUnavailable, "not from a working Git server", _answering(502)),
+    "down": (git_errors.RemoteUnavailable, "Check that the Git server runs", _stopped),
     "authority not known": (git_errors.TlsNotTrusted, "certificate is not trusted", lambda w: w.https(ca_cert=None)),
     "may write": (
         git_errors.WriteAllowed,
@@ -355,7 +355,7 @@ def test_each_failure_over_https_has_its_class_and_leaves_the_secret_alone(world
 
 def test_a_certificate_for_another_name_is_not_trusted(world: World) -> None:
     port = world.git.server.server_address[1]
-    with pytest.raises(git_errors.TlsNotTrusted, match="use a name that the certificate has"):
+    with pytest.raises(git_errors.TlsNotTrusted, match="use a name that the certificate contains"):
         world.https(repository=f"https://127.0.0.1:{port}/site-content.git")
 
 
@@ -612,7 +612,7 @@ def test_a_run_that_ended_between_its_two_writes_is_ended_by_the_next(world: Wor
 
 def test_a_revoked_key_is_told_and_can_be_replaced(world: World) -> None:
     world.git.withdraw(_with_generated_key(world))
-    with pytest.raises(git_errors.PermissionDenied, match="withdrawn"):
+    with pytest.raises(git_errors.PermissionDenied, match="revoked"):
         world.ssh(generate=True)
     world.git.authorize(world.ensure(state="staged", generate=True, rotate=True).facts()["public_key"])
     assert world.ssh(generate=True).rotated

@@ -89,7 +89,7 @@ SAID: list[tuple[type[DrystoneError], str]] = [
 def test_what_was_said_has_one_class(kind: type[DrystoneError], said: str) -> None:
     error = failure("Reading main of x", "ls-remote", 128, said + END, USED)
     assert error.__class__ is kind
-    assert error.msg.startswith("Reading main of x: git ls-remote ended with status 128: ")
+    assert error.msg.startswith("Reading main of x: git ls-remote failed with status 128: ")
     assert error.facts["rc"] == 128
     assert "{" not in error.msg
 
@@ -100,8 +100,8 @@ def test_a_changed_host_key_is_told_with_its_fingerprint() -> None:
         "The fingerprint for the ED25519 key sent by the remote host is\r\nSHA256:abc/+9.\r\n"
     )
     error = failure("Reading", "ls-remote", 128, said, USED)
-    assert "fingerprint (it shows SHA256:abc/+9 now)" in error.msg
-    assert "not the one in /known_hosts" in error.msg
+    assert "fingerprint (the server presents SHA256:abc/+9)" in error.msg
+    assert "differs from the one in /known_hosts" in error.msg
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ def test_missing_and_empty_sources_are_named(site: Site) -> None:
 
 def test_missing_repository_is_named(site: Site) -> None:
     subprocess.run(["rm", "-r", site.server], check=True)
-    with pytest.raises(CommandFailed, match=r"Reading branch main of .*platform\.git.*Is the path right"):
+    with pytest.raises(CommandFailed, match=r"Reading branch main of .*platform\.git.*Check the path"):
         site.seed()
 
 
@@ -279,9 +279,9 @@ def test_ssh_gets_only_our_key_and_host_keys(site: Site, fake_ssh: Path) -> None
 @pytest.mark.parametrize(
     ("said", "hint"),
     [
-        ("Host key verification failed.", "host key is not the one in"),
+        ("Host key verification failed.", "host key is not in"),
         ("git@127.0.0.1: Permission denied (publickey).", "does not accept the key"),
-        ("connect to host 127.0.0.1 port 2222: Connection refused", "is the Git server running"),
+        ("connect to host 127.0.0.1 port 2222: Connection refused", "Check that the Git server runs"),
     ],
 )
 def test_ssh_failures_say_what_to_do(site: Site, fake_ssh: Path, said: str, hint: str) -> None:
@@ -314,7 +314,7 @@ def test_a_server_that_stays_away_is_given_up_at_the_deadline(site: Site, fake_s
 
     remote = Remote(f"ssh://git@127.0.0.1:2222{site.server}", connect_timeout=3)
     git = Git(remote, str(fake_ssh / "work"), clock=lambda: now[0], sleep=sleep)
-    with pytest.raises(CommandFailed, match="is the Git server running"):
+    with pytest.raises(CommandFailed, match="Check that the Git server runs"):
         git.fetch()
     assert now[0] == 3
 

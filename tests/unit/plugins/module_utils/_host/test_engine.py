@@ -78,7 +78,7 @@ def test_a_running_engine_is_described() -> None:
         (Result(1, stderr="error during connect: dial tcp 127.0.0.1:1: connect: connection refused"), "stopped"),
         (Result(1, stderr="permission denied while trying to connect to the Docker daemon socket"), "denied"),
         (Result(1, stderr="client version 1.52 is too new. Maximum supported API version is 1.41"), "broken"),
-        (Result(TIMED_OUT, stderr="docker version: no answer in 10 s"), "broken"),
+        (Result(TIMED_OUT, stderr="docker version: no answer within 10 s"), "broken"),
     ],
 )
 def test_an_engine_that_does_not_answer_says_why(result: Result, state: str) -> None:
@@ -259,7 +259,7 @@ def test_commands_end_in_time_and_a_missing_one_is_told_apart() -> None:
     assert run(["sh", "-c", "echo out; echo err >&2; exit 3"], 5) == Result(3, "out\n", "err\n")
     assert run(["no-such-program-here"], 5).rc == NOT_FOUND
     slow = run(["sleep", "5"], 0.1)
-    assert (slow.rc, slow.reason) == (TIMED_OUT, "sleep 5: no answer in 0.1 s")
+    assert (slow.rc, slow.reason) == (TIMED_OUT, "sleep 5: no answer within 0.1 s")
 
 
 def test_root_needs_no_sudo_and_others_only_one_without_password() -> None:

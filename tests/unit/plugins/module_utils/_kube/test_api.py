@@ -88,9 +88,9 @@ def test_kinds_are_looked_up_once_an_api_version(api: KubeApi, fake_api: FakeApi
 
 
 def test_an_unknown_kind_is_named_with_what_there_is(api: KubeApi) -> None:
-    with pytest.raises(UnknownKind, match="serves no batch/v1 Jobb; it serves there: CronJob, Job"):
+    with pytest.raises(UnknownKind, match="serves no batch/v1 Jobb; of this apiVersion it serves CronJob, Job"):
         api.resource_for("batch/v1", "Jobb")
-    with pytest.raises(UnknownKind, match="it serves nothing of that apiVersion"):
+    with pytest.raises(UnknownKind, match="of this apiVersion it serves nothing"):
         api.resource_for("nowhere.example/v1", "X")
 
 
@@ -229,7 +229,7 @@ def test_nobody_listening_is_told_with_the_address(tmp_path: Path, clock: Clock)
     path = kubeconfig(tmp_path, {"server": f"http://127.0.0.1:{port}"})
     api = KubeApi.from_kubeconfig(path, clock=clock, sleep=clock.sleep)
     with pytest.raises(
-        ApiUnavailable, match=rf"GET http://127\.0\.0\.1:{port}/api/v1.*refused.*Is the cluster running"
+        ApiUnavailable, match=rf"GET http://127\.0\.0\.1:{port}/api/v1.*refused.*Check that the cluster is running"
     ):
         api.kinds("v1")
 
@@ -303,10 +303,10 @@ def kubeconfig(directory: Path, cluster: dict[str, t.Any], user: dict[str, t.Any
     ("text", "message"),
     [
         ("a: b: c", "it is not valid YAML (line 1)"),
-        ("text", "it does not hold a kubeconfig"),
+        ("text", "the file is not a kubeconfig"),
         ("{}", "it has no current-context"),
-        ("current-context: x\ncontexts: [{name: y}]", "it has no context named 'x'; it has: y"),
-        ("current-context: x\ncontexts: [{name: x, context: {cluster: z}}]", "no cluster named 'z'; it has: none"),
+        ("current-context: x\ncontexts: [{name: y}]", "it has no context named 'x'. It contains: y"),
+        ("current-context: x\ncontexts: [{name: x, context: {cluster: z}}]", "no cluster named 'z'. It contains: none"),
     ],
 )
 def test_a_kubeconfig_that_is_wrong_is_told_how(tmp_path: Path, text: str, message: str) -> None:
@@ -325,7 +325,7 @@ def test_a_kubeconfig_that_is_wrong_is_told_how(tmp_path: Path, text: str, messa
         ({"server": "https://h:99999"}, {}, "is not an http(s) URL"),
         ({"server": "https://h", "proxy-url": "http://p"}, {}, "proxy-url is not supported"),
         ({"server": "https://h"}, {"exec": {"command": "x"}}, "exec is not supported"),
-        ({"server": "https://h", "certificate-authority-data": "eA=="}, {}, "certificates or key cannot be used"),
+        ({"server": "https://h", "certificate-authority-data": "eA=="}, {}, "certificates or its key are unusable"),
         ({"server": "https://h", "certificate-authority-data": "e"}, {}, "certificate-authority-data is not base64"),
         ({"server": "https://h", "certificate-authority": "gone.pem"}, {}, "gone.pem: No such file"),
         ({"server": "https://h"}, {"tokenFile": "gone"}, "gone: No such file"),
@@ -402,5 +402,5 @@ def test_tls_with_a_client_certificate(fake_api: FakeApi, tmp_path: Path) -> Non
 
     other, _certificate_object, _key = _certificate("other")
     stranger = {"server": url, "certificate-authority-data": _encoded(other.certificate)}
-    with pytest.raises(ApiUnavailable, match="the server's certificate is not the kubeconfig's"):
+    with pytest.raises(ApiUnavailable, match="the server's certificate does not match the kubeconfig"):
         KubeApi.from_kubeconfig(kubeconfig(tmp_path, stranger, user)).kinds("v1")

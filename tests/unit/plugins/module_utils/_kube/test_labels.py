@@ -82,7 +82,7 @@ def test_an_object_need_not_have_labels(obj: dict[str, t.Any]) -> None:
 def test_a_wrong_selector_is_told_with_the_place_and_what_it_takes(selector: str, at: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         parse_selector(selector)
-    assert caught.value.msg.startswith(f"The selector {selector!r} is wrong at {at}. It takes requirements such as")
+    assert caught.value.msg.startswith(f"The selector {selector!r} is invalid at {at}. Use requirements such as")
     assert caught.value.facts == {"selector": selector}
 
 

@@ -665,7 +665,7 @@ def test_http_with_nobody_there_tells_what_the_system_said(waiting: Waiting) -> 
         ({"nodes": {}, "crds": {"names": ["a"]}}, "Condition 1 needs exactly one of"),
         ({"workloads": {"namespaces": []}}, "Condition 1 (workloads): namespaces is empty."),
         ({"crds": {"names": []}}, "Condition 1 (crds): names is empty."),
-        ({"nodes": {"selector": "a b"}}, "The selector 'a b' is wrong at 'a b'."),
+        ({"nodes": {"selector": "a b"}}, "The selector 'a b' is invalid at 'a b'."),
         ({"applications": {"revision": "abc"}}, "revision 'abc' is too short"),
         ({"resources": {"api_version": "v1", "kind": "Pod", "expression": "status."}}, "is not valid JMESPath"),
         ({"resources": {"api_version": "v1", "kind": "Pod", "expression": "a && legth(b)"}}, "calls legth(), which"),
