@@ -12,7 +12,18 @@ import yaml
 
 @pytest.fixture(scope="module")
 def artifacts(root: Path) -> dict[str, Any]:
+    """The role's variables, with what the contracts of all parts say in place of the lookup of them."""
     loaded: dict[str, Any] = yaml.safe_load((root / "roles/artifacts/vars/main.yml").read_text())
+    parts = [yaml.safe_load(path.read_text()) for path in sorted((root / "roles").glob("*/meta/part.yml"))]
+    loaded["__artifacts_upstream_files"] = loaded["__artifacts_tools"] + [
+        one for part in parts for one in part.get("files", [])
+    ]
+    loaded["__artifacts_upstream_images"] = loaded["__artifacts_engine_images"] + [
+        one for part in parts for one in part.get("images", [])
+    ]
+    pins = [*loaded["__artifacts_own_pins"], *(name for part in parts for name in part.get("pins", {}))]
+    assert len(pins) == len(set(pins))
+    loaded["__artifacts_pins"] = pins
     return loaded
 
 
@@ -33,26 +44,19 @@ def words(pattern: str, graph: str) -> set[str]:
     return set(found[1].split())
 
 
-def part_of(image: dict[str, Any]) -> str:
-    found = re.search(r"drystone_images\.(\w+)", image["target"])
-    return found[1] if found else ""
-
-
 def test_every_image_comes_from_upstream_and_from_the_build(
     artifacts: dict[str, Any], graph: str, references: dict[str, str]
 ) -> None:
     served = [image for image in artifacts["__artifacts_upstream_images"] if not image.get("engine")]
-    assert {part_of(image) for image in served} == references.keys()
+    assert {f"drystone.local/{image['target']}" for image in served} == set(references.values())
     # A record of the one way is found by the other one only under the same name.
     assert {image["name"] for image in served} == words(r"^published := (.*)$", graph)
 
 
-def test_an_image_has_upstream_s_tag_and_names_the_setting_it_comes_from(
-    artifacts: dict[str, Any], references: dict[str, str]
-) -> None:
+def test_an_image_has_upstream_s_tag_and_names_the_setting_it_comes_from(artifacts: dict[str, Any]) -> None:
     for image in artifacts["__artifacts_upstream_images"]:
-        if part_of(image) and not image.get("context"):
-            tag = references[part_of(image)].split(":", 1)[1]
+        if not image.get("engine") and not image.get("context"):
+            tag = image["target"].split(":", 1)[1]
             assert image["path"].split(":", 1)[1] == tag, image["name"]
             assert image["setting"] in tag, image["name"]
 
@@ -73,6 +77,11 @@ def test_every_publisher_has_an_address(artifacts: dict[str, Any]) -> None:
 def test_every_publisher_is_asked_whether_it_answers(artifacts: dict[str, Any]) -> None:
     asked = set(re.findall(r"__artifacts_bases\.(\w+)", artifacts["__artifacts_upstream_endpoints"]))
     assert asked == artifacts["__artifacts_upstream_hosts"].keys()
+
+
+def test_the_build_graph_gets_every_pin_that_it_reads(artifacts: dict[str, Any], graph: str) -> None:
+    # The cache is no pin, and a mirror may be empty.
+    assert {"CACHE", *artifacts["__artifacts_pins"]} - {"DEBIAN_MIRROR"} == words(r"^pins := (.*)$", graph)
 
 
 def test_every_stand_in_is_told(artifacts: dict[str, Any], root: Path) -> None:

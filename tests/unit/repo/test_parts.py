@@ -277,4 +277,5 @@ def test_a_part_is_added_by_its_role_and_one_line_and_removed_again(tmp_path: Pa
     assert [one["part"] for one in found["parts"]["argocd"]["clients"]] == ["kube_prometheus_stack", "echo", "ingress"]
     assert refused["problems"] == ["there is no part ech; did you mean echo?"]
     remove_it_again(copy)
-    assert render(tmp_path / "again", EVERYTHING, root=copy) == render(tmp_path / "never", EVERYTHING)
+    again = json.dumps(render(tmp_path / "again", EVERYTHING, root=copy)).replace(str(copy), str(ROOT))
+    assert json.loads(again) == render(tmp_path / "never", EVERYTHING)
