@@ -70,10 +70,7 @@ KEYS: dict[str, dict[str, t.Any]] = {
             "metrics": _OFF,
         },
     },
-    "prefetch": {
-        **_LISTS_OF_DICTS,
-        "options": {"reference": _NAME, "nodes": {"type": "str"}, "labels": {"type": "dict"}},
-    },
+    "prefetch": _LISTS_OF_DICTS,
     "images": _LISTS_OF_DICTS,
     "files": _LISTS_OF_DICTS,
     "pins": {"type": "dict", "default": {}},

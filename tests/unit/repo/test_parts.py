@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.drystone.platform.plugins.module_utils._ready.conditions import build_conditions
 from ansible_collections.drystone.platform.plugins.plugin_utils._part_contract import KEYS, TARGETS
@@ -252,6 +253,16 @@ def test_what_depends_on_a_part_adapts_when_it_is_left_out(
 def test_with_a_repository_of_one_s_own_there_is_no_git_server(cases: dict[str, Object]) -> None:
     assert "git_server" not in cases["own repository"]["parts"]
     assert all("git_server" not in step["part"] for step in cases["own repository"]["steps"])
+
+
+def test_the_images_to_pull_are_such_as_the_role_kind_cluster_takes(deployed: dict[str, Object]) -> None:
+    specs = yaml.safe_load((ROOT / "roles/kind_cluster/meta/argument_specs.yml").read_text())["argument_specs"]["main"]
+    wanted = [one for part in deployed.values() for one in part["prefetch"]]
+    judged = ArgumentSpecValidator({"prefetch": specs["options"]["kind_cluster_prefetch"]}).validate(
+        {"prefetch": wanted}
+    )
+    assert wanted
+    assert judged.error_messages == []
 
 
 EVERYTHING: Object = {
