@@ -63,16 +63,18 @@ OTHER_NAMES = {
 }
 MONITORING = {"role_path": str(ROOT / "roles/kube_prometheus_stack")}  # it reads files of its own
 TEMPLATES = [
+    "argocd/templates/namespace.yml.j2",
     "argocd/templates/policies.yml.j2",
+    "argocd/templates/project.yml.j2",
     "git_sync/templates/policies.yml.j2",
     "guardrails/templates/connections.yml.j2",
     "guardrails/templates/environments.yml.j2",
     "guardrails/templates/platform.yml.j2",
+    "kube_prometheus_stack/templates/objects.yml.j2",
     "workloads/templates/access.yml.j2",
     "workloads/templates/applications.yml.j2",
 ]
 NAMES = [
-    *("__argocd_default_project", "__kube_prometheus_stack_monitor", "__kube_prometheus_stack_namespaces"),
     *("__kube_prometheus_stack_rules", "__kube_prometheus_stack_dashboards", "__kube_prometheus_stack_values"),
     *("__workloads_conditions", "__workloads_repository"),
 ]
@@ -142,6 +144,22 @@ def test_a_contract_says_of_the_own_role_what_its_public_variables_say(part: str
     assert "__" not in text
     assert f'timeout: "{{{{ {part}_timeout }}}}"' in text
     assert f"{part}_timeout" in (ROOT / f"roles/{part}/defaults/main.yml").read_text()
+
+
+def objects_in(value: Any, key: str = "") -> list[Any]:
+    """Every object of Kubernetes that is written as data, but for patches of upstream's."""
+    if isinstance(value, list):
+        return [found for inner in value for found in objects_in(inner, key)]
+    if not isinstance(value, dict) or key == "patch":
+        return []
+    here = [value] if {"apiVersion", "kind", "metadata"} <= value.keys() else []
+    return here + [found for name, inner in value.items() for found in objects_in(inner, name)]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_objects_of_ours_are_in_templates(part: str) -> None:
+    paths = [path for folder in ("tasks", "vars") for path in (ROOT / "roles" / part / folder).glob("*.yml")]
+    assert [str(path) for path in paths if objects_in(yaml.safe_load(path.read_text()))] == []
 
 
 def test_every_key_is_documented_and_nothing_else() -> None:
