@@ -20,6 +20,7 @@ description:
   - Can generate a key, whose private half exists only in the cluster. The module keeps the new key in a separate
     Secret, O(name) with C(-staged) appended, until the server accepts the public half. Then it replaces the old
     credential in one request, so that a working credential exists at every moment of a rotation.
+  - Can keep the credential that it replaces until the server refuses it. See O(keep_previous) and O(state=retired).
   - Changes or deletes only Secrets that this module created, and keeps keys that somebody added to them.
 extends_documentation_fragment:
   - drystone.platform._attributes
@@ -30,6 +31,7 @@ attributes:
       - The module also reads the repository in check mode, so the prediction is exact.
       - For a key that a run would generate, the module returns the public key and fingerprint of a temporary key. It
         does not predict whether the server would accept the key.
+      - With O(state=retired) the module predicts the deletion and does not contact the server.
   diff_mode:
     details:
       - The diff shows fingerprints.
@@ -52,18 +54,25 @@ options:
         key if it exists, otherwise the key in the Secret. If there is no key, it stages one first.
       - V(staged) generates a key that you can authorize at the Git server, and returns its public half. The module does
         not contact the server. If the Secret already has an SSH key, it does nothing unless O(rotate) is set.
-      - V(absent) deletes the Secret and the staged Secret.
+      - V(checked) tests a credential and never writes anything. It tests the given credential, or without one the
+        credential in the Secret. O(expect) defines the answer that the server must give.
+      - V(retired) waits until the server refuses the credential that O(keep_previous) kept, then deletes that
+        credential. If there is none, it does nothing. If the Secret uses that credential again, it deletes the copy
+        without contacting the server.
+      - V(absent) deletes the Secret, the staged Secret and the Secret of the kept credential.
     type: str
     choices:
       - present
       - staged
+      - checked
+      - retired
       - absent
     default: present
   repository:
     description:
       - URL of the repository as git-sync uses it, C(ssh://user@host:port/path), C(user@host:path) or
         C(https://host:port/path). It must not contain a password.
-      - Required with O(state=present).
+      - Required with O(state=present), O(state=checked) and O(state=retired).
     type: str
   check_repository:
     description:
@@ -131,9 +140,28 @@ options:
       - It cannot detect rules that a server applies only to received data, such as protected branches.
     type: bool
     default: false
+  expect:
+    description:
+      - The answer that the server must give with O(state=checked).
+      - V(accepted) means that the credential can read O(ref).
+      - V(refused) means that the server itself refuses the credential. If the server is down or does not have the
+        repository, the module fails.
+    type: str
+    choices:
+      - accepted
+      - refused
+    default: accepted
+  keep_previous:
+    description:
+      - With O(state=present), keep a credential that the module replaces with another one for the same O(auth). The
+        module stores it in a separate Secret, O(name) with C(-previous) appended. Revoke it at the server and run the
+        module with O(state=retired).
+      - If that Secret already contains another credential, the server must refuse it before the module overwrites it.
+    type: bool
+    default: false
   timeout:
     description:
-      - Seconds to retry while the server does not accept the credential yet, does not have the repository yet, or is
+      - Seconds to retry while the server does not give the expected answer yet, does not have the repository yet, or is
         down.
     type: int
     default: 0
@@ -209,15 +237,45 @@ EXAMPLES = r"""
     generate: true
     rotate: true
 
+- name: Replace a token and keep the old one until it is revoked
+  drystone.platform.git_sync_secret:
+    kubeconfig: ~/.kube/config
+    namespace: dev
+    name: site-git-credentials
+    repository: https://git.example.org/team/site-content.git
+    username: site
+    password: "{{ vault_site_token }}"
+    keep_previous: true
+
+- name: Wait until the server refuses the old token, then delete it
+  drystone.platform.git_sync_secret:
+    kubeconfig: ~/.kube/config
+    namespace: dev
+    name: site-git-credentials
+    repository: https://git.example.org/team/site-content.git
+    state: retired
+    timeout: 600
+
+- name: Check that the server refuses a leaked key
+  drystone.platform.git_sync_secret:
+    kubeconfig: ~/.kube/config
+    namespace: dev
+    name: site-git-credentials
+    state: checked
+    expect: refused
+    repository: git@git.example.org:team/site-content.git
+    private_key: "{{ vault_leaked_key }}"
+    accept_host_key: true
+
 - name: Distinguish a revoked key from a server that is down
   block:
-    - name: Test the key again
+    - name: Test the key in the Secret
       drystone.platform.git_sync_secret:
         kubeconfig: ~/.kube/config
         namespace: dev
         name: site-git-credentials
+        state: checked
         repository: git@git.example.org:team/site-content.git
-        generate: true
   rescue:
     - name: Report that the server no longer accepts the key
       ansible.builtin.fail:
@@ -280,9 +338,13 @@ reason:
       V(file_unreadable), V(url_invalid).
     - Problems of the host key are V(host_key_missing), V(host_key_unreadable), V(host_key_changed).
     - Problems of the server are V(permission_denied) for SSH, V(authentication_failed) for HTTPS,
-      V(repository_not_found), V(ref_not_found), V(remote_unavailable), V(tls_not_trusted), V(write_allowed).
+      V(repository_not_found), V(ref_not_found), V(remote_unavailable), V(tls_not_trusted), V(write_allowed),
+      V(still_accepted).
     - V(not_ours) means that another program created the Secret.
-  returned: failure
+    - V(credential_missing) and V(auth_differs) mean that there is no credential that O(state=checked) can test.
+    - If the server refuses a credential as expected, the reason that it gives, V(permission_denied) or
+      V(authentication_failed).
+  returned: failure, and success if the server had to refuse a credential
   type: str
   sample: permission_denied
 """
@@ -307,7 +369,11 @@ def main() -> None:
             **kube_argspec(),
             "namespace": {"type": "str", "required": True},
             "name": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["present", "staged", "absent"], "default": "present"},
+            "state": {
+                "type": "str",
+                "choices": ["present", "staged", "checked", "retired", "absent"],
+                "default": "present",
+            },
             "repository": {"type": "str"},
             "check_repository": {"type": "str"},
             "ref": {"type": "str", "default": "main"},
@@ -323,11 +389,13 @@ def main() -> None:
             "password_file": {"type": "path", "no_log": False},
             "ca_cert": {"type": "str"},
             "require_read_only": {"type": "bool", "default": False},
+            "expect": {"type": "str", "choices": ["accepted", "refused"], "default": "accepted"},
+            "keep_previous": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 0},
             "labels": {"type": "dict", "default": {}},
         },
         mutually_exclusive=[("private_key", "private_key_file"), ("password", "password_file")],
-        required_if=[("state", "present", ("repository",))],
+        required_if=[("state", state, ("repository",)) for state in ("present", "checked", "retired")],
         supports_check_mode=True,
     )
     if CRYPTOGRAPHY_ERROR:

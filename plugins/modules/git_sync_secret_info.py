@@ -130,6 +130,12 @@ staged_fingerprint:
   returned: success
   type: str
   sample: SHA256:4rEdyZSaZkGc1rXLM9wK0iYYpHgcXXyqVjWnbFJfQ1Q
+previous_fingerprint:
+  description:
+    - The fingerprint of a credential that was replaced and is kept until the server refuses it. Null if there is none.
+  returned: success
+  type: str
+  sample: null
 repository:
   description: The repository for which the Secret was created. Null if it is unknown.
   returned: success

@@ -23,15 +23,19 @@ from ansible_collections.drystone.platform.plugins.module_utils._errors import C
 from ansible_collections.drystone.platform.plugins.module_utils._git.errors import (
     AuthenticationFailed,
     PermissionDenied,
+    RefNotFound,
+    RemoteFailed,
     RemoteUnavailable,
     RepositoryNotFound,
+    StillAccepted,
     WriteAllowed,
 )
 from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Git, Remote
 from ansible_collections.drystone.platform.plugins.module_utils._kube.diff import scrubbed
 
-# What a server may say of a key that has just been authorised, or while it starts.
-_NOT_YET = (PermissionDenied, AuthenticationFailed, RepositoryNotFound, RemoteUnavailable)
+# What a server says of a credential that it does not accept, and what it may say beside that while something changes.
+_REFUSED = (PermissionDenied, AuthenticationFailed)
+_UNSETTLED = (RepositoryNotFound, RemoteUnavailable)
 _COMMAND_TIMEOUT = 30
 _LONGEST_PAUSE = 5.0
 
@@ -81,15 +85,49 @@ class Access:
         accepted either.
         """
         doing = f"Reading {ref} of {self.check.url} with {credential.title}"
-        deadline, pause = self.clock() + timeout, 1.0
+        paused = self._pauses(timeout)
         while True:
             try:
                 return self._try(credential, ref, doing, read_only=read_only)
-            except _NOT_YET:
-                if self.clock() + pause > deadline:
+            except (*_REFUSED, *_UNSETTLED):
+                if not paused():
                     raise
+
+    def prove_refused(self, credential: Credential, ref: str, *, timeout: float = 0) -> str:
+        """Wait until the server refuses a credential and return the reason that it gives.
+
+        Only the refusal itself counts: a server that is down, or that does not show the repository, proves nothing.
+        """
+        doing = f"Checking that {self.check.url} refuses {credential.title}"
+        paused = self._pauses(timeout)
+        while True:
+            problem: RemoteFailed = StillAccepted(
+                f"{doing}: it is still accepted after {timeout:g} s. Withdraw it at the server and run again."
+            )
+            try:
+                self._try(credential, ref, doing, read_only=False)
+            except _REFUSED as refusal:
+                return refusal.reason
+            except _UNSETTLED as error:
+                problem = error
+            except RefNotFound:
+                pass  # The server answered what only somebody gets to know who may read.
+            if not paused():
+                raise problem
+
+    def _pauses(self, timeout: float) -> t.Callable[[], bool]:
+        """Give what pauses before another attempt, longer each time, and returns whether there is time for one."""
+        deadline, pause = self.clock() + timeout, 1.0
+
+        def paused() -> bool:
+            nonlocal pause
+            if self.clock() + pause > deadline:
+                return False
             self.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
+            return True
+
+        return paused
 
     def _try(self, credential: Credential, ref: str, doing: str, *, read_only: bool) -> str:
         with tempfile.TemporaryDirectory(prefix="drystone-git-") as directory:

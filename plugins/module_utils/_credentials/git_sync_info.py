@@ -11,6 +11,7 @@ import typing as t
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.access_check import Access
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_credential import read_repository
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_sync_request import (
+    PREVIOUS,
     STAGED,
     public_facts,
 )
@@ -42,8 +43,8 @@ def inspect(
 ) -> dict[str, t.Any]:
     """Say of a Secret what may be said, and with check also what the server says to its credential now."""
     store = Store(api, namespace)
-    current, staged = store.read(name), store.read(name + STAGED)
-    for stored in (current, staged):
+    current, staged, previous = (store.read(name + suffix) for suffix in ("", STAGED, PREVIOUS))
+    for stored in (current, staged, previous):
         if stored:
             hide(stored.secrets)
     annotations = current.annotations if current else {}
@@ -55,6 +56,7 @@ def inspect(
         **public_facts(current),
         "staged_public_key": waiting["public_key"],
         "staged_fingerprint": waiting["fingerprint"],
+        "previous_fingerprint": previous.fingerprint if previous else None,
         "repository": repository,
         "ref": ref,
     }

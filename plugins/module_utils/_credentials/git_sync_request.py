@@ -12,7 +12,9 @@ from ansible_collections.drystone.platform.plugins.module_utils._credentials.git
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_sync_store import Stored
 from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput
 
+# What is appended to the name of the Secret for the key that waits to be authorised, and for what was replaced.
 STAGED = "-staged"
+PREVIOUS = "-previous"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Request:
     password: str | None = field(default=None, repr=False)
     ca_cert: str | None = None
     require_read_only: bool = False
+    expect: str = "accepted"
+    keep_previous: bool = False
     timeout: int = 0
     labels: dict[str, str] = field(default_factory=dict)
 
@@ -48,6 +52,7 @@ class Outcome:
     commit: str | None = None
     rotated: bool = False
     staged: bool = False
+    refusal: str | None = None
     before: dict[str, t.Any] = field(default_factory=dict)
     after: dict[str, t.Any] = field(default_factory=dict)
 
@@ -59,6 +64,7 @@ class Outcome:
             "commit": self.commit,
             "rotated": self.rotated,
             "staged": self.staged,
+            **({"reason": self.refusal} if self.refusal else {}),
             **public_facts(self.shown),
             "diff": {"before": self.before, "after": self.after},
         }
@@ -67,9 +73,10 @@ class Outcome:
 def public_facts(stored: Stored | None) -> dict[str, t.Any]:
     """What may be returned of a credential."""
     comment = f" {stored.object['metadata']['namespace']}/{stored.object['metadata']['name']}" if stored else ""
+    comment = comment.removesuffix(STAGED).removesuffix(PREVIOUS)
     return {
         "auth": stored.auth if stored else None,
-        "public_key": f"{stored.public}{comment.removesuffix(STAGED)}" if stored and stored.public else None,
+        "public_key": f"{stored.public}{comment}" if stored and stored.public else None,
         "fingerprint": stored.fingerprint if stored else None,
         "host_key_fingerprints": stored.host_key_fingerprints if stored else [],
     }
@@ -90,10 +97,7 @@ def check_options(request: Request) -> str:
                 f"The repository is read by {auth}, and check_repository {check.url} by {check.scheme}: a credential "
                 "is proved by the way that the pods use it."
             )
-    if request.rotate and request.state != "staged":
-        raise InvalidInput("rotate makes a new key to be authorised, so it goes with state=staged and generate alone.")
-    if request.state == "staged" and not (request.generate and auth == "ssh"):
-        raise InvalidInput("state=staged is for generated SSH keys: set generate, and use an ssh repository.")
+    _check_state(request, auth)
     ssh = {"private_key": request.private_key, "generate": request.generate, "known_hosts": request.known_hosts}
     ssh["accept_host_key"] = request.accept_host_key
     https = {"username": request.username, "password": request.password, "ca_cert": request.ca_cert}
@@ -102,6 +106,23 @@ def check_options(request: Request) -> str:
     if request.state == "present" and auth == "ssh" and bool(request.private_key) == request.generate:
         raise InvalidInput("Exactly one of private_key, private_key_file and generate is needed for an SSH repository.")
     return auth
+
+
+def _check_state(request: Request, auth: str) -> None:
+    """Judge the options that go with some states only."""
+    given = any((request.private_key, request.username, request.password))
+    if request.rotate and request.state != "staged":
+        raise InvalidInput("rotate makes a new key to be authorised, so it goes with state=staged and generate alone.")
+    if request.state == "staged" and not (request.generate and auth == "ssh"):
+        raise InvalidInput("state=staged is for generated SSH keys: set generate, and use an ssh repository.")
+    if request.generate and request.state not in ("present", "staged"):
+        raise InvalidInput(f"generate makes a key, which state={request.state} has no use for.")
+    if request.keep_previous and request.state != "present":
+        raise InvalidInput("keep_previous keeps a credential that is replaced, so it goes with state=present alone.")
+    if request.expect != "accepted" and (request.state != "checked" or request.require_read_only):
+        raise InvalidInput("expect=refused goes with state=checked alone, and without require_read_only.")
+    if given and request.state == "retired":
+        raise InvalidInput("state=retired is about the credential that was kept: give no other one.")
 
 
 def read_file(path: str, what: str) -> str:

@@ -4,7 +4,8 @@
 """Decides what becomes of a git-sync's credential, and of the one that is to replace it. PRIVATE to the collection.
 
 A credential is proved before it is written, and it is written in one request: at any moment the Secret has one that
-was good. A generated key waits in a Secret of its own until the server knows it.
+was good. A generated key waits in a Secret of its own until the server knows it. A credential that was replaced can be
+kept in another Secret until the server refuses it.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ import typing as t
 
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.access_check import Access
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_credential import (
+    SHAPE,
     Credential,
     SshCredential,
     read_https,
     read_repository,
     secrets_of,
 )
+from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_sync_held import NAMES, Held
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_sync_request import (
+    PREVIOUS,
     STAGED,
     Outcome,
     Request,
@@ -34,10 +38,9 @@ from ansible_collections.drystone.platform.plugins.module_utils._credentials.git
     REPOSITORY,
     Store,
     Stored,
-    refuse_foreign,
 )
-from ansible_collections.drystone.platform.plugins.module_utils._credentials.known_hosts import HostKey, host_keys
-from ansible_collections.drystone.platform.plugins.module_utils._credentials.ssh_key import SshKey, new_key, read_key
+from ansible_collections.drystone.platform.plugins.module_utils._credentials.known_hosts import HostKey
+from ansible_collections.drystone.platform.plugins.module_utils._credentials.ssh_key import new_key, read_key
 from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput
 from ansible_collections.drystone.platform.plugins.module_utils._git.errors import RemoteFailed
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
@@ -62,7 +65,10 @@ def ensure(
         return keeper.stage()
     repository = read_repository(request.repository or "", "The repository")
     reached = read_repository(request.check_repository or repository.url, "The check_repository")
-    return keeper.provide(auth, Access(repository, reached, clock, sleep))
+    access = Access(repository, reached, clock, sleep)
+    if request.state == "checked":
+        return keeper.examine(auth, access)
+    return keeper.retire(access) if request.state == "retired" else keeper.provide(auth, access)
 
 
 def _given(request: Request) -> set[str]:
@@ -80,39 +86,27 @@ class _Keeper:
         self._request = request
         self._check = check
         self._hide = hide
-        self._current = self._read(request.name)
-        self._staged = self._read(request.name + STAGED)
-
-    def _read(self, name: str) -> Stored | None:
-        stored = self._store.read(name)
-        if stored:
-            self._hide(stored.secrets)
-        refuse_foreign(
-            stored, f"Bringing the credentials {self._store.namespace}/{name} to state={self._request.state}"
-        )
-        return stored
+        self._held = Held(store, request, hide)
 
     def remove(self) -> Outcome:
-        found = [stored for stored in (self._current, self._staged) if stored]
-        outcome = self._outcome("deleted" if found else "unchanged")
+        found = [stored for stored in (self._held.current, self._held.staged, self._held.previous) if stored]
         for stored in found:
             if not self._check:
                 self._store.delete(stored)
-        outcome.after = _views(None, None)
-        return outcome
+        return self._outcome("deleted" if found else "unchanged", instead=dict.fromkeys(NAMES))
 
     def stage(self) -> Outcome:
-        if pending := self._pending():
+        if pending := self._held.pending:
             return self._outcome("unchanged", pending, staged=True)
-        if self._current and self._current.auth == "ssh" and not self._request.rotate:
-            return self._outcome("unchanged", self._current)
+        if self._held.current and self._held.current.auth == "ssh" and not self._request.rotate:
+            return self._outcome("unchanged", self._held.current)
         known = None
         if self._request.known_hosts and self._request.repository:
-            known = self._host_keys(read_repository(self._request.repository, "The repository").host_key_name, None)
+            known = self._held.host_keys(
+                read_repository(self._request.repository, "The repository").host_key_name, None
+            )
         planned = self._make(known)
-        outcome = self._outcome("staged", planned, staged=True)
-        outcome.after = _views(self._current, planned)
-        return outcome
+        return self._outcome("staged", planned, staged=True, instead={"staged": planned})
 
     def provide(self, auth: str, access: Access) -> Outcome:
         made = None
@@ -120,38 +114,97 @@ class _Keeper:
         if auth == "https":
             credential = read_https(self._request.username, self._request.password, self._request.ca_cert)
         else:
-            key = self._key()
-            known = self._host_keys(access.repository.host_key_name, access)
+            key = self._held.key()
+            known = self._held.host_keys(access.repository.host_key_name, access)
             if key is None:
                 made = self._make(known)
                 key = made.key()
                 if self._check:  # A key that is thrown away again can prove nothing.
-                    outcome = self._outcome("staged", made, staged=True)
-                    outcome.after = _views(self._current, made)
-                    return outcome
+                    return self._outcome("staged", made, staged=True, instead={"staged": made})
             credential = SshCredential(key, known)
         commit = self._prove(credential, access, made)
-        planned = self._planned(credential)
-        rotated = self._current is not None and self._current.fingerprint != planned.fingerprint
-        action = ("configured" if self._current else "created") if self._differs(planned) else "unchanged"
+        current, planned = self._held.current, self._planned(credential)
+        rotated = current is not None and current.fingerprint != planned.fingerprint
+        instead: dict[str, Stored | None] = {"current": planned}
+        if current and rotated and self._request.keep_previous and current.auth == auth:
+            instead["previous"] = self._keep(current, planned, access)
+        action = ("configured" if current else "created") if self._differs(planned) else "unchanged"
         if action != "unchanged" and not self._check:
-            self._store.write(self._current, planned)
+            self._store.write(current, planned)
         # Only now: had the run ended before, the staged key would still be the one to go on with.
-        leftover = (made or self._staged) if self._request.generate else None
-        if leftover:
+        if self._request.generate and (leftover := made or self._held.staged):
+            instead["staged"] = None
             action = "configured" if action == "unchanged" else action
             if not self._check:
                 self._store.delete(leftover)
-        outcome = self._outcome(action, planned, commit=commit, rotated=rotated)
-        outcome.after = _views(planned, None if leftover else self._staged)
-        return outcome
+        return self._outcome(action, planned, commit=commit, rotated=rotated, instead=instead)
+
+    def _keep(self, current: Stored, planned: Stored, access: Access) -> Stored:
+        """Copy what is going to be replaced; what is kept already gives way only if nothing of it is left to prove."""
+        previous = self._held.previous
+        unproved = previous and previous.fingerprint not in (current.fingerprint, planned.fingerprint)
+        if previous and unproved and not self._check:
+            self._prove_refused(previous, access)
+        data = {name: value for name, value in current.data.items() if name in SHAPE}
+        labels = {**self._request.labels, LABEL: "previous"}
+        kept = self._store.planned(self._request.name + PREVIOUS, previous, data, labels, current.annotations)
+        return kept if self._check else self._store.write(previous, kept)
+
+    def retire(self, access: Access) -> Outcome:
+        """Delete what was replaced once the server refuses it."""
+        previous, current = self._held.previous, self._held.current
+        if not previous:
+            return self._outcome("unchanged", current)
+        # It is in use (again) where a run was ended before it was replaced, or where somebody went back to it.
+        replaced = current is None or current.fingerprint != previous.fingerprint
+        refusal = self._prove_refused(previous, access) if replaced and not self._check else None
+        if not self._check:
+            self._store.delete(previous)
+        return self._outcome("deleted", previous, refusal=refusal, instead={"previous": None})
+
+    def _prove_refused(self, previous: Stored, access: Access) -> str:
+        if previous.auth != access.repository.scheme:
+            raise InvalidInput(
+                f"{previous.where} is for {previous.auth}, and the repository {access.repository.url} is read by "
+                f"{access.repository.scheme}. Withdraw that credential at the Git server, and delete the Secret."
+            )
+        return access.prove_refused(self._stored(previous, access), self._request.ref, timeout=self._request.timeout)
+
+    def examine(self, auth: str, access: Access) -> Outcome:
+        """Try the credential that is given, or the one in use, and write nothing."""
+        request, current = self._request, self._held.current
+        credential: Credential
+        if request.private_key:
+            known = self._held.host_keys(access.repository.host_key_name, access)
+            credential = SshCredential(read_key(request.private_key, "The private key"), known)
+        elif request.username or request.password:
+            credential = read_https(request.username, request.password, request.ca_cert)
+        elif current and current.auth == auth:
+            credential = self._stored(current, access)
+        else:
+            raise InvalidInput(
+                f"There is no credential for {auth} to check: Secret {request.namespace}/{request.name} "
+                f"{'is for ' + str(current.auth) if current else 'does not exist'}, and none is given.",
+                reason="auth_differs" if current else "credential_missing",
+            )
+        shown = self._planned(credential)
+        if request.expect == "refused":
+            refusal = access.prove_refused(credential, request.ref, timeout=request.timeout)
+            return self._outcome("unchanged", shown, refusal=refusal)
+        commit = access.prove(credential, request.ref, read_only=request.require_read_only, timeout=request.timeout)
+        return self._outcome("unchanged", shown, commit=commit)
+
+    def _stored(self, stored: Stored, access: Access) -> Credential:
+        request = self._request
+        name = access.repository.host_key_name
+        return stored.credential(name, known_hosts=request.known_hosts, ca_cert=request.ca_cert)
 
     def _prove(self, credential: Credential, access: Access, made: Stored | None) -> str:
         request = self._request
         try:
             return access.prove(credential, request.ref, read_only=request.require_read_only, timeout=request.timeout)
         except RemoteFailed as error:
-            if request.generate and (waiting := made or self._pending()):
+            if request.generate and (waiting := made or self._held.pending):
                 facts = public_facts(waiting)
                 error.facts |= {"changed": made is not None, "staged": True, **facts}
                 if error.reason in ("permission_denied", "repository_not_found"):
@@ -159,76 +212,49 @@ class _Keeper:
                     error.args = (error.msg,)
             raise
 
-    def _pending(self) -> Stored | None:
-        """The staged Secret, unless its key is in use already because a run was ended between two writes."""
-        if self._staged and not (self._current and self._current.public == self._staged.public):
-            return self._staged
-        return None
-
-    def _key(self) -> SshKey | None:
-        """The key to be proved; None if one has to be made first."""
-        if self._request.private_key:
-            return read_key(self._request.private_key, "The private key")
-        if pending := self._pending():
-            return pending.key()
-        return self._current.key() if self._current and self._current.auth == "ssh" else None
-
-    def _host_keys(self, name: str, access: Access | None) -> tuple[HostKey, ...]:
-        """Those given, or else those pinned before; only a host without any is asked for them, and only on request."""
-        if self._request.known_hosts:
-            return host_keys(self._request.known_hosts, name, "known_hosts as given")
-        problem: InvalidInput | None = None
-        for stored in (self._current, self._staged):
-            if stored and "known_hosts" in stored.data:
-                try:
-                    return host_keys(stored.data["known_hosts"], name, f"known_hosts of {stored.where}")
-                except InvalidInput as error:
-                    problem = error
-        if access and self._request.accept_host_key:
-            return host_keys(access.scan(), name, "what ssh-keyscan got")
-        raise problem or InvalidInput(
-            f"There is no host key for {name}, so that nobody could tell the server from another. Give it in "
-            "known_hosts, or set accept_host_key to have it obtained and pinned.",
-            reason="host_key_missing",
-        )
-
     def _make(self, known: tuple[HostKey, ...] | None) -> Stored:
         """Make a key and keep it where no pod looks."""
         key = read_key(new_key(), "The generated key")
         data = SshCredential(key, known or ()).data
         planned = self._store.planned(
             self._request.name + STAGED,
-            self._staged,
+            self._held.staged,
             {name: value for name, value in data.items() if value},
             {**self._request.labels, LABEL: "staged"},
             {REPOSITORY: self._request.repository} if self._request.repository else {},
         )
         self._hide(planned.secrets)
-        return planned if self._check else self._store.write(self._staged, planned)
+        return planned if self._check else self._store.write(self._held.staged, planned)
 
     def _planned(self, credential: Credential) -> Stored:
         data = credential.data
-        if isinstance(credential, SshCredential) and self._current and self._current.public == credential.key.public:
-            data["ssh"] = self._current.data["ssh"]  # The same key, maybe written in another way.
+        if (
+            isinstance(credential, SshCredential)
+            and self._held.current
+            and self._held.current.public == credential.key.public
+        ):
+            data["ssh"] = self._held.current.data["ssh"]  # The same key, maybe written in another way.
         self._hide(secrets_of(data, shown=credential.key.public if isinstance(credential, SshCredential) else ""))
         return self._store.planned(
             self._request.name,
-            self._current,
+            self._held.current,
             data,
             {**self._request.labels, LABEL: "current"},
             {REPOSITORY: self._request.repository or "", REF: self._request.ref},
         )
 
     def _differs(self, planned: Stored) -> bool:
-        old = self._current
+        old = self._held.current
         return old is None or any(
             getattr(old, part) != getattr(planned, part) for part in ("data", "labels", "annotations")
         )
 
-    def _outcome(self, action: str, shown: Stored | None = None, **facts: t.Any) -> Outcome:
-        before = _views(self._current, self._staged)
-        return Outcome(action, shown, before=before, after=before, **facts)
-
-
-def _views(current: Stored | None, staged: Stored | None) -> dict[str, t.Any]:
-    return {"current": current.view() if current else None, "staged": staged.view() if staged else None}
+    def _outcome(
+        self,
+        action: str,
+        shown: Stored | None = None,
+        *,
+        instead: t.Mapping[str, Stored | None] | None = None,
+        **facts: t.Any,
+    ) -> Outcome:
+        return Outcome(action, shown, before=self._held.views({}), after=self._held.views(instead or {}), **facts)

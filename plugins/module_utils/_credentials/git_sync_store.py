@@ -116,13 +116,17 @@ class Stored:
         """The fingerprints of the host keys."""
         return shown(all_host_keys(self.data.get("known_hosts", "")))
 
-    def credential(self, host_key_name: str) -> Credential:
-        """The credential as it is used; InvalidInput if it cannot be."""
+    def credential(
+        self, host_key_name: str, *, known_hosts: str | None = None, ca_cert: str | None = None
+    ) -> Credential:
+        """The credential as it is used, with what it trusts or what is given instead; InvalidInput if it cannot be."""
         data = self.data
         if self.auth == "ssh":
-            what = f"known_hosts of {self.where}"
-            return SshCredential(self.key(), host_keys(data.get("known_hosts", ""), host_key_name, what))
-        return read_https(data.get("username"), data.get("password"), data.get("ca.crt"))
+            trusted, what = data.get("known_hosts", ""), f"known_hosts of {self.where}"
+            if known_hosts:
+                trusted, what = known_hosts, "known_hosts as given"
+            return SshCredential(self.key(), host_keys(trusted, host_key_name, what))
+        return read_https(data.get("username"), data.get("password"), ca_cert or data.get("ca.crt"))
 
     def view(self) -> Object:
         """The Secret as a diff shows it."""

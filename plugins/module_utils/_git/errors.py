@@ -78,6 +78,12 @@ class WriteAllowed(RemoteFailed):
     reason = "write_allowed"
 
 
+class StillAccepted(RemoteFailed):
+    """A credential that was withdrawn still reads the repository."""
+
+    reason = "still_accepted"
+
+
 @dataclass(frozen=True)
 class _Sign:
     """A class of failures, the pattern that identifies it, and a hint for the user."""

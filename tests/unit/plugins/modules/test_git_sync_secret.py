@@ -101,7 +101,7 @@ def test_a_given_key_from_prediction_to_repetition(run: Runner, fake_git: FakeGi
     again = run(**options).result
     assert [run["changed"] for run in (checked, created, again)] == [True, True, False]
     assert checked["diff"] == created["diff"]
-    assert created["diff"]["before"] == {"current": None, "staged": None}
+    assert created["diff"]["before"] == {"current": None, "staged": None, "previous": None}
     assert created["diff"]["after"]["current"]["fingerprint"] == created["fingerprint"]
     assert again["diff"]["before"] == again["diff"]["after"]
     assert (created["commit"], created["auth"], created["rotated"]) == (fake_git.commit, "ssh", False)
@@ -122,6 +122,26 @@ def test_a_generated_key_from_staging_to_use_and_rotation(run: Runner, fake_git:
     assert (rotated["rotated"], rotated["public_key"]) == (True, rotation["public_key"])
     assert run(state="absent").result["action"] == "deleted"
     assert fake_api.names("Secret") == []
+
+
+def test_a_replaced_key_is_kept_until_it_is_refused_and_not_shown(
+    run: Runner, fake_git: FakeGit, fake_api: FakeApi
+) -> None:
+    old, new = _key(fake_git), _key(fake_git)
+    assert run(state="checked", **_ssh(fake_git, private_key=old)).result["commit"] == fake_git.commit
+    assert fake_api.names("Secret") == []
+    run(**_ssh(fake_git, private_key=old))
+    replaced = run(**_ssh(fake_git, private_key=new, keep_previous=True))
+    assert (replaced.result["rotated"], replaced.result["diff"]["after"]["previous"]["auth"]) == (True, "ssh")
+    early = run(state="retired", **_ssh(fake_git))
+    assert (early.code, early.result["reason"]) == (1, "still_accepted")
+    kept = run("git_sync_secret_info")
+    assert kept.result["previous_fingerprint"] in early.result["msg"]
+    fake_git.withdraw(public_line(old))
+    retired = run(state="retired", **_ssh(fake_git))
+    assert (retired.result["action"], retired.result["reason"]) == ("deleted", "permission_denied")
+    assert fake_api.names("Secret") == [NAME]
+    assert_unseen("".join(one.output for one in (replaced, early, kept, retired)), old, new)
 
 
 def test_files_serve_as_well_as_values(run: Runner, fake_git: FakeGit, tmp_path: Path) -> None:
@@ -201,6 +221,7 @@ def test_a_broken_key_is_not_quoted_back(run: Runner, fake_git: FakeGit) -> None
         ({}, "state is present but all of the following are missing: repository"),
         ({"repository": "git@h:x", "private_key": "a" * 9, "private_key_file": "b"}, "mutually exclusive"),
         ({"repository": "https://h/x", "password": "a" * 9, "password_file": "b"}, "mutually exclusive"),
+        ({"state": "checked"}, "state is checked but all of the following are missing: repository"),
         ({"repository": "git@h:x", "auth": "agent"}, "value of auth must be one of: ssh, https"),
     ],
 )

@@ -629,13 +629,13 @@ def test_a_generated_key_takes_over_from_a_password(world: World) -> None:
 # Whose it is
 
 
-@pytest.mark.parametrize("name", [NAME, f"{NAME}-staged"])
-@pytest.mark.parametrize("state", ["present", "staged", "absent"])
+@pytest.mark.parametrize("name", [NAME, f"{NAME}-staged", f"{NAME}-previous"])
+@pytest.mark.parametrize("state", ["present", "staged", "checked", "retired", "absent"])
 def test_a_secret_that_is_not_ours_is_refused_in_every_state(world: World, state: str, name: str) -> None:
     world.put_foreign(name)
     versions = world.api.versions_of_all()
     with pytest.raises(errors.Refused, match=f"Secret dev/{name} exists and was not made by this module") as caught:
-        world.ssh(state=state, generate=True)
+        world.ssh(state=state, generate=state in ("present", "staged"))
     assert caught.value.facts["reason"] == "not_ours"
     assert world.api.versions_of_all() == versions
 
@@ -647,7 +647,7 @@ def test_absent_deletes_both_and_then_has_nothing_to_do(world: World) -> None:
     assert len(world.api.names("Secret")) == 2
     done = world.ensure(state="absent")
     assert predicted.facts() == done.facts()
-    assert (done.action, done.after) == ("deleted", {"current": None, "staged": None})
+    assert (done.action, done.after) == ("deleted", {"current": None, "staged": None, "previous": None})
     assert world.api.names("Secret") == []
     assert world.ensure(state="absent").action == "unchanged"
 
@@ -801,6 +801,7 @@ def test_info_says_what_there_is(world: World) -> None:
         "host_key_fingerprints": [],
         "staged_public_key": None,
         "staged_fingerprint": None,
+        "previous_fingerprint": None,
         "repository": None,
         "ref": "main",
     }
