@@ -195,9 +195,8 @@ fingerprints:
 
 import os
 import tempfile
-import traceback
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.generated_secret import (
@@ -205,7 +204,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._credentials.gen
     ensure,
     remove,
 )
-from ansible_collections.drystone.platform.plugins.module_utils._credentials.ssh_key import CRYPTOGRAPHY_ERROR
+from ansible_collections.drystone.platform.plugins.module_utils._cryptography import require_cryptography
 from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
 
@@ -250,9 +249,7 @@ def main() -> None:
         required_if=[("state", "present", ("entries",))],
         supports_check_mode=True,
     )
-    if CRYPTOGRAPHY_ERROR:
-        trace = "".join(traceback.format_exception(CRYPTOGRAPHY_ERROR))
-        module.fail_json(msg=missing_required_lib("cryptography"), exception=trace)
+    require_cryptography(module)
     params = module.params
     common = {"namespace": params["namespace"], "name": params["name"], "check": module.check_mode}
     try:

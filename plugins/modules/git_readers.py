@@ -120,13 +120,11 @@ withdrawn:
   sample: []
 """
 
-import traceback
-
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_readers import Reader, Readers
-from ansible_collections.drystone.platform.plugins.module_utils._credentials.ssh_key import CRYPTOGRAPHY_ERROR
+from ansible_collections.drystone.platform.plugins.module_utils._cryptography import require_cryptography
 from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
 
@@ -152,9 +150,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    if CRYPTOGRAPHY_ERROR:
-        trace = "".join(traceback.format_exception(CRYPTOGRAPHY_ERROR))
-        module.fail_json(msg=missing_required_lib("cryptography"), exception=trace)
+    require_cryptography(module)
     params = module.params
     try:
         outcome = Readers(

@@ -349,15 +349,13 @@ reason:
   sample: permission_denied
 """
 
-import traceback
-
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_credential import password_in
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_sync_request import Request, read_file
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_sync_secret import ensure
-from ansible_collections.drystone.platform.plugins.module_utils._credentials.ssh_key import CRYPTOGRAPHY_ERROR
+from ansible_collections.drystone.platform.plugins.module_utils._cryptography import require_cryptography
 from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
 
@@ -398,9 +396,7 @@ def main() -> None:
         required_if=[("state", state, ("repository",)) for state in ("present", "checked", "retired")],
         supports_check_mode=True,
     )
-    if CRYPTOGRAPHY_ERROR:
-        trace = "".join(traceback.format_exception(CRYPTOGRAPHY_ERROR))
-        module.fail_json(msg=missing_required_lib("cryptography"), exception=trace)
+    require_cryptography(module)
     wishes = dict(module.params)
     # A password where none belongs is an error, which must not show it.
     module.no_log_values.update(password_in(wishes["repository"]) | password_in(wishes["check_repository"]))

@@ -170,14 +170,12 @@ problem:
   sample: There is no Secret dev/site-git-credentials.
 """
 
-import traceback
-
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_credential import password_in
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_sync_info import inspect
-from ansible_collections.drystone.platform.plugins.module_utils._credentials.ssh_key import CRYPTOGRAPHY_ERROR
+from ansible_collections.drystone.platform.plugins.module_utils._cryptography import require_cryptography
 from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
 
@@ -196,9 +194,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    if CRYPTOGRAPHY_ERROR:
-        trace = "".join(traceback.format_exception(CRYPTOGRAPHY_ERROR))
-        module.fail_json(msg=missing_required_lib("cryptography"), exception=trace)
+    require_cryptography(module)
     params = dict(module.params)
     module.no_log_values.update(password_in(params["repository"]) | password_in(params["check_repository"]))
     try:

@@ -118,14 +118,14 @@ waiting:
 """
 
 import time
-import traceback
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
+from ansible_collections.drystone.platform.plugins.module_utils._cryptography import require_cryptography
 from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
-from ansible_collections.drystone.platform.plugins.module_utils._policy.kubelet_csr import CRYPTOGRAPHY_ERROR, Approver
+from ansible_collections.drystone.platform.plugins.module_utils._policy.kubelet_csr import Approver
 
 
 def main() -> None:
@@ -138,9 +138,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    if CRYPTOGRAPHY_ERROR:
-        trace = "".join(traceback.format_exception(CRYPTOGRAPHY_ERROR))
-        module.fail_json(msg=missing_required_lib("cryptography"), exception=trace)
+    require_cryptography(module)
     params = module.params
     try:
         approver = Approver(

@@ -9,13 +9,13 @@ import datetime as dt
 import ipaddress
 import typing as t
 
-try:
+from ansible_collections.drystone.platform.plugins.module_utils._cryptography import cryptography_imports
+
+with cryptography_imports:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-except ImportError:
-    pass  # ssh_key.CRYPTOGRAPHY_ERROR tells
 
 DAYS_LEFT = 30
 _BACK = dt.timedelta(hours=1)

@@ -9,7 +9,6 @@ A credential knows its shape in git-sync's Secret, what may be shown of it, and 
 from __future__ import annotations
 
 import base64
-import contextlib
 import re
 import typing as t
 from dataclasses import dataclass, field
@@ -17,10 +16,11 @@ from urllib.parse import quote, urlsplit
 
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.known_hosts import HostKey
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.ssh_key import SshKey
+from ansible_collections.drystone.platform.plugins.module_utils._cryptography import cryptography_imports
 from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput
 from ansible_collections.drystone.platform.plugins.module_utils._kube.diff import fingerprint
 
-with contextlib.suppress(ImportError):  # ssh_key.CRYPTOGRAPHY_ERROR tells
+with cryptography_imports:
     from cryptography.x509 import load_pem_x509_certificates
 
 # The keys of git-sync's Secret; what else is in there is left alone.

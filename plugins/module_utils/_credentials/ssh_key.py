@@ -10,18 +10,15 @@ import hashlib
 import typing as t
 from dataclasses import dataclass, field
 
+from ansible_collections.drystone.platform.plugins.module_utils._cryptography import cryptography_imports
 from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput
 
-try:
+with cryptography_imports:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-except ImportError as error:
-    CRYPTOGRAPHY_ERROR: ImportError | None = error
-else:
-    CRYPTOGRAPHY_ERROR = None
 
 LEAST_RSA_BITS = 3072
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")

@@ -15,17 +15,14 @@ import typing as t
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ansible_collections.drystone.platform.plugins.module_utils._cryptography import cryptography_imports
 from ansible_collections.drystone.platform.plugins.module_utils._errors import ApiError, ApiUnavailable, NotReady
 from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object
 
-try:
+with cryptography_imports:
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.x509.oid import NameOID
-except ImportError as error:
-    CRYPTOGRAPHY_ERROR: ImportError | None = error
-else:
-    CRYPTOGRAPHY_ERROR = None
 
 if t.TYPE_CHECKING:
     from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi

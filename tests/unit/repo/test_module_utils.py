@@ -14,7 +14,7 @@ PLUGINS = "ansible_collections.drystone.platform.plugins"
 
 # An import may only lead from a layer to one above it in this list, or to another file of the same package.
 LAYERS = (
-    {"_argspec", "_command", "_errors"},
+    {"_argspec", "_command", "_cryptography", "_errors"},
     {"_artifacts", "_git", "_host", "_kube"},
     {"_kstatus"},
     {"_apply_set", "_credentials", "_kind", "_policy", "_ready"},
