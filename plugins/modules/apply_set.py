@@ -225,10 +225,10 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._apply_set.apply_set import ApplySet, Options
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
-from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
 from ansible_collections.drystone.platform.plugins.module_utils._kube.diff import scrubbed, secret_values, to_censor
 from ansible_collections.drystone.platform.plugins.module_utils._kube.manifests import gather
+from ansible_collections.drystone.platform.plugins.module_utils._module import diff_wanted, failing, succeed
 
 
 def main() -> None:
@@ -251,7 +251,7 @@ def main() -> None:
     )
     params = dict(module.params)
     secrets: set[str] = set()
-    try:
+    with failing(module, lambda value: scrubbed(value, secrets)):
         objects = gather(params["objects"], params["manifests"])
         secrets = secret_values(objects)
         # Every string of every object is on Ansible's list by now, names and kinds too: only the secret ones stay, and
@@ -267,17 +267,14 @@ def main() -> None:
             force_conflicts=params["force_conflicts"],
             timeout=params["timeout"],
             check_mode=module.check_mode,
-            diff=module._diff,  # noqa: SLF001  Ansible has no public name for it
+            diff=diff_wanted(module),
         )
         api = KubeApi.from_kubeconfig(params["kubeconfig"], params["context"])
         run = ApplySet(api, options)
         outcome = run.present(objects) if params["state"] == "present" else run.absent()
-    except DrystoneError as error:
-        module.fail_json(msg=scrubbed(error.msg, secrets), **scrubbed(error.facts, secrets))
     for warning in [*outcome.warnings, *api.warnings]:
         module.warn(scrubbed(warning, secrets))
-    shown = {"diff": outcome.diff} if options.diff else {}
-    module.exit_json(changed=outcome.changed, id=outcome.id, objects=outcome.objects, **shown)
+    succeed(module, changed=outcome.changed, id=outcome.id, objects=outcome.objects, diff=outcome.diff)
 
 
 if __name__ == "__main__":

@@ -200,7 +200,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._artifacts.fetch
     for_architecture,
 )
 from ansible_collections.drystone.platform.plugins.module_utils._artifacts.lock import base_of, read_lock, summary
-from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
+from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 
 
 def main() -> None:
@@ -231,7 +231,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    try:
+    with failing(module):
         files = [
             Wanted(
                 **for_architecture(
@@ -244,9 +244,8 @@ def main() -> None:
         ]
         fetcher = Fetcher(read_lock(params["lock"]), timeout=params["timeout"])
         outcome = fetcher.fetch(files, check=module.check_mode)
-    except DrystoneError as error:
-        module.fail_json(msg=error.msg, **error.facts)
-    module.exit_json(
+    succeed(
+        module,
         changed=bool(outcome.fetched),
         fetched=outcome.fetched,
         unlocked=outcome.unlocked,

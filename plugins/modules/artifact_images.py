@@ -175,7 +175,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._artifacts.image
 from ansible_collections.drystone.platform.plugins.module_utils._artifacts.lock import base_of, read_lock, summary
 from ansible_collections.drystone.platform.plugins.module_utils._artifacts.registry import registry_container
 from ansible_collections.drystone.platform.plugins.module_utils._command import run
-from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
+from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 
 
 def main() -> None:
@@ -206,7 +206,7 @@ def main() -> None:
     )
     params = module.params
     storage = params["storage"]
-    try:
+    with failing(module):
         wanted = [
             Image(
                 **{name: value for name, value in image.items() if name != "publisher"},
@@ -222,9 +222,8 @@ def main() -> None:
             params["ca_bundle"] or "",
         )
         outcome = images.ensure(wanted, check=module.check_mode)
-    except DrystoneError as error:
-        module.fail_json(msg=error.msg, **error.facts)
-    module.exit_json(
+    succeed(
+        module,
         changed=bool(outcome.made),
         made=outcome.made,
         unlocked=outcome.unlocked,

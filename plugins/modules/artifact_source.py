@@ -141,7 +141,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._artifacts.sourc
     probe,
 )
 from ansible_collections.drystone.platform.plugins.module_utils._command import run
-from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
+from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 
 
 def main() -> None:
@@ -159,10 +159,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    try:
+    with failing(module):
         arch = architecture(platform.machine())
-    except DrystoneError as error:
-        module.fail_json(msg=error.msg, **error.facts)
     decision = decide(
         params["requested"],
         built=lambda: is_built(run, params["directory"], params["cache"], params["pins"]),
@@ -170,7 +168,8 @@ def main() -> None:
         answers=lambda: probe([url.replace("{arch}", arch) for url in params["endpoints"]], params["timeout"]),
         within=params["timeout"],
     )
-    module.exit_json(
+    succeed(
+        module,
         changed=False,
         source=decision.source,
         msg=decision.msg,

@@ -208,6 +208,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._host.engine_ins
     read_installation,
 )
 from ansible_collections.drystone.platform.plugins.module_utils._host.proc import Proc
+from ansible_collections.drystone.platform.plugins.module_utils._module import succeed
 
 
 def main() -> None:
@@ -229,7 +230,8 @@ def main() -> None:
     privileged_error = None
     if module.params["probe_privileged"] and engine.state == "running":
         privileged_error = probe_privileged(run) if missing else ""
-    module.exit_json(
+    succeed(
+        module,
         changed=False,
         engine=dataclasses.asdict(engine),
         daemon=installation.daemon,

@@ -205,8 +205,8 @@ from ansible_collections.drystone.platform.plugins.module_utils._credentials.gen
     remove,
 )
 from ansible_collections.drystone.platform.plugins.module_utils._cryptography import require_cryptography
-from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
+from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 
 
 def _write(module: AnsibleModule, path: str, value: str) -> None:
@@ -252,7 +252,7 @@ def main() -> None:
     require_cryptography(module)
     params = module.params
     common = {"namespace": params["namespace"], "name": params["name"], "check": module.check_mode}
-    try:
+    with failing(module):
         api = KubeApi.from_kubeconfig(params["kubeconfig"], params["context"])
         if params["state"] == "absent":
             outcome = remove(api, **common)
@@ -265,10 +265,9 @@ def main() -> None:
                 rotate=params["rotate"],
                 **common,
             )
-    except DrystoneError as error:
-        module.fail_json(msg=error.msg, **error.facts)
     module.no_log_values.update(outcome.private)
-    module.exit_json(
+    succeed(
+        module,
         changed=outcome.changed,
         action=outcome.action,
         generated=outcome.generated,

@@ -75,9 +75,9 @@ msg:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import git_argspec
-from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Remote
 from ansible_collections.drystone.platform.plugins.module_utils._git.seed import back_up
+from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 
 
 def main() -> None:
@@ -87,13 +87,11 @@ def main() -> None:
     )
     params = module.params
     remote = Remote(params["repository"], **{name: params[name] for name in git_argspec() if name != "repository"})
-    try:
+    with failing(module):
         outcome = back_up(remote, path=params["path"], check=module.check_mode)
-    except DrystoneError as error:
-        module.fail_json(msg=error.msg, **error.facts)
     diff = {"before": {"head": outcome.before}, "after": {"head": outcome.revision or outcome.before}}
-    module.exit_json(
-        changed=outcome.changed, action=outcome.action, revision=outcome.revision, msg=outcome.msg, diff=diff
+    succeed(
+        module, changed=outcome.changed, action=outcome.action, revision=outcome.revision, msg=outcome.msg, diff=diff
     )
 
 

@@ -125,8 +125,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_readers import Reader, Readers
 from ansible_collections.drystone.platform.plugins.module_utils._cryptography import require_cryptography
-from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
+from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 
 
 def main() -> None:
@@ -152,16 +152,15 @@ def main() -> None:
     )
     require_cryptography(module)
     params = module.params
-    try:
+    with failing(module):
         outcome = Readers(
             KubeApi.from_kubeconfig(params["kubeconfig"], params["context"]),
             [Reader(**{**reader, "secrets": tuple(reader["secrets"])}) for reader in params["readers"]],
             timeout=params["timeout"],
         ).ensure(module.check_mode)
-    except DrystoneError as error:
-        module.fail_json(msg=error.msg, **error.facts)
     before, after = ([one.shown() for one in listed] for listed in (outcome.before, outcome.after))
-    module.exit_json(
+    succeed(
+        module,
         changed=outcome.changed,
         readers=after,
         added=[one.shown() for one in outcome.added],

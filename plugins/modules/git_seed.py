@@ -125,9 +125,9 @@ msg:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import git_argspec
-from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Remote
 from ansible_collections.drystone.platform.plugins.module_utils._git.seed import seed
+from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 
 
 def main() -> None:
@@ -144,7 +144,7 @@ def main() -> None:
     )
     params = module.params
     remote = Remote(params["repository"], **{name: params[name] for name in git_argspec() if name != "repository"})
-    try:
+    with failing(module):
         outcome = seed(
             remote,
             source=params["source"],
@@ -153,8 +153,6 @@ def main() -> None:
             bundle=params["bundle"],
             check=module.check_mode,
         )
-    except DrystoneError as error:
-        module.fail_json(msg=error.msg, **error.facts)
     result = outcome.facts()
     if outcome.changed:
         after = outcome.revision or "a new commit"
@@ -162,7 +160,7 @@ def main() -> None:
             "before": {"head": outcome.before, "paths": []},
             "after": {"head": after, "paths": outcome.paths},
         }
-    module.exit_json(**result)
+    succeed(module, **result)
 
 
 if __name__ == "__main__":

@@ -356,8 +356,8 @@ from ansible_collections.drystone.platform.plugins.module_utils._credentials.git
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_sync_request import Request, read_file
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_sync_secret import ensure
 from ansible_collections.drystone.platform.plugins.module_utils._cryptography import require_cryptography
-from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
+from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 
 
 def main() -> None:
@@ -400,16 +400,14 @@ def main() -> None:
     wishes = dict(module.params)
     # A password where none belongs is an error, which must not show it.
     module.no_log_values.update(password_in(wishes["repository"]) | password_in(wishes["check_repository"]))
-    try:
+    with failing(module):
         for name in ("private_key", "password"):
             path = wishes.pop(f"{name}_file")
             if path:
                 wishes[name] = read_file(path, f"{name}_file")
         api = KubeApi.from_kubeconfig(wishes.pop("kubeconfig"), wishes.pop("context"))
         outcome = ensure(api, Request(**wishes), check=module.check_mode, hide=module.no_log_values.update)
-    except DrystoneError as error:
-        module.fail_json(msg=error.msg, **error.facts)
-    module.exit_json(**outcome.facts())
+    succeed(module, **outcome.facts())
 
 
 if __name__ == "__main__":

@@ -176,8 +176,8 @@ from ansible_collections.drystone.platform.plugins.module_utils._argspec import 
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_credential import password_in
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_sync_info import inspect
 from ansible_collections.drystone.platform.plugins.module_utils._cryptography import require_cryptography
-from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
+from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 
 
 def main() -> None:
@@ -197,12 +197,10 @@ def main() -> None:
     require_cryptography(module)
     params = dict(module.params)
     module.no_log_values.update(password_in(params["repository"]) | password_in(params["check_repository"]))
-    try:
+    with failing(module):
         api = KubeApi.from_kubeconfig(params.pop("kubeconfig"), params.pop("context"))
         facts = inspect(api, **params, hide=module.no_log_values.update)
-    except DrystoneError as error:
-        module.fail_json(msg=error.msg, **error.facts)
-    module.exit_json(changed=False, **facts)
+    succeed(module, changed=False, **facts)
 
 
 if __name__ == "__main__":

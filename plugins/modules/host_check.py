@@ -185,6 +185,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._host.engine_ins
     read_installation,
 )
 from ansible_collections.drystone.platform.plugins.module_utils._host.proc import Proc
+from ansible_collections.drystone.platform.plugins.module_utils._module import succeed
 
 DISK = {
     "path": {"type": "path"},
@@ -255,7 +256,7 @@ def main() -> None:
         module.fail_json(
             msg=f"This host cannot run the cluster {wanted['cluster']} yet. Drystone created nothing.\n{lines}", **facts
         )
-    module.exit_json(changed=False, **facts)
+    succeed(module, changed=False, **facts)
 
 
 if __name__ == "__main__":

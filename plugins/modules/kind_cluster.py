@@ -364,7 +364,6 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 from ansible_collections.drystone.platform.plugins.module_utils._kind.argspec import argument_spec
 from ansible_collections.drystone.platform.plugins.module_utils._kind.cluster import KindCluster, Settings
 from ansible_collections.drystone.platform.plugins.module_utils._kind.docker import (
@@ -375,6 +374,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kind.docker imp
 )
 from ansible_collections.drystone.platform.plugins.module_utils._kind.state import ClusterState
 from ansible_collections.drystone.platform.plugins.module_utils._kind.validate import parse, require_name
+from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
@@ -416,11 +416,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     end_with_children()
-    try:
+    with failing(module):
         result = run(module)
-    except DrystoneError as error:
-        module.fail_json(msg=error.msg, **error.facts)
-    module.exit_json(**result)
+    succeed(module, **result)
 
 
 if __name__ == "__main__":

@@ -123,8 +123,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
 from ansible_collections.drystone.platform.plugins.module_utils._cryptography import require_cryptography
-from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
+from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 from ansible_collections.drystone.platform.plugins.module_utils._policy.kubelet_csr import Approver
 
 
@@ -140,7 +140,7 @@ def main() -> None:
     )
     require_cryptography(module)
     params = module.params
-    try:
+    with failing(module):
         approver = Approver(
             KubeApi.from_kubeconfig(params["kubeconfig"], params["context"]),
             nodes=params["nodes"],
@@ -149,13 +149,12 @@ def main() -> None:
             sleep=time.sleep,
         )
         outcome = approver.run(params["timeout"])
-    except DrystoneError as error:
-        module.fail_json(msg=error.msg, **error.facts)
     for one in outcome.refused:
         module.warn(
             f"Serving certificate {one['name']} of {one['requestor']} is not approved: {'; '.join(one['reasons'])}"
         )
-    module.exit_json(
+    succeed(
+        module,
         changed=bool(outcome.approved),
         diff={
             "before": {"pending": [one["name"] for one in outcome.approved]},

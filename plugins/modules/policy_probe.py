@@ -178,8 +178,8 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
-from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
+from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 from ansible_collections.drystone.platform.plugins.module_utils._policy.probe import Connection, Probe, require, verdict
 
 
@@ -212,9 +212,9 @@ def main() -> None:
     params = module.params
     if module.check_mode:
         text = "Check mode: whether network policies are enforced was not tried, as that needs pods."
-        module.exit_json(changed=False, skipped=True, msg=text, message=text)
+        succeed(module, changed=False, skipped=True, msg=text, message=text)
     connections = [Connection(**one) for one in params["connections"]]
-    try:
+    with failing(module):
         Probe(
             KubeApi.from_kubeconfig(params["kubeconfig"], params["context"]),
             connections,
@@ -227,9 +227,7 @@ def main() -> None:
         ).run()
         found = verdict(connections)
         require(found, enforcement=params["require_enforcement"])
-    except DrystoneError as error:
-        module.fail_json(msg=error.msg, **error.facts)
-    module.exit_json(changed=False, **found)
+    succeed(module, changed=False, **found)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ PLUGINS = "ansible_collections.drystone.platform.plugins"
 # An import may only lead from a layer to one above it in this list, or to another file of the same package.
 LAYERS = (
     {"_argspec", "_command", "_cryptography", "_errors"},
-    {"_artifacts", "_git", "_host", "_kube"},
+    {"_artifacts", "_git", "_host", "_kube", "_module"},
     {"_kstatus"},
     {"_apply_set", "_credentials", "_kind", "_policy", "_ready"},
 )
@@ -89,6 +89,16 @@ def test_no_two_files_depend_on_each_other() -> None:
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_modules_import_nothing_that_stays_on_the_controller(module: str) -> None:
     assert {one.split(".")[0] for one in imports_of(MODULES[module])} <= {"module_utils"}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_modules_end_in_one_way(module: str) -> None:
+    # _module.failing and _module.succeed
+    names = {
+        getattr(node, "attr", "") or getattr(node, "id", "")
+        for node in ast.walk(ast.parse(MODULES[module].read_text()))
+    }
+    assert names & {"exit_json", "_diff", "DrystoneError"} == set()
 
 
 @pytest.fixture(scope="module")
