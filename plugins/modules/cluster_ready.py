@@ -358,55 +358,13 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
 from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
-from ansible_collections.drystone.platform.plugins.module_utils._ready.conditions import (
-    WORKLOAD_KINDS,
-    build_conditions,
-)
+from ansible_collections.drystone.platform.plugins.module_utils._ready.argspec import argument_spec
+from ansible_collections.drystone.platform.plugins.module_utils._ready.conditions import build_conditions
 from ansible_collections.drystone.platform.plugins.module_utils._ready.wait import ClusterReady, not_there
 
 # One request is tried again for so long before its failure is noted; the wait itself goes on.
 _RETRY_FOR = 2.0
 _ANSWER_WITHIN = 10.0
-
-
-def condition_argspec() -> dict[str, dict[str, t.Any]]:
-    """One entry of conditions: exactly one of these."""
-    text: dict[str, t.Any] = {"type": "str"}
-    needed: dict[str, t.Any] = {"type": "str", "required": True}
-    texts: dict[str, t.Any] = {"type": "list", "elements": "str"}
-    kinds = {**texts, "choices": list(WORKLOAD_KINDS)}
-    needed_texts = {**texts, "required": True}
-    suboptions: dict[str, dict[str, dict[str, t.Any]]] = {
-        "workloads": {"namespaces": needed_texts, "names": texts, "selector": text, "kinds": kinds},
-        "nodes": {"count": {"type": "int", "default": 1}, "selector": text},
-        "crds": {"names": needed_texts},
-        "apiservices": {"names": needed_texts},
-        "applications": {
-            "namespace": {"type": "str", "default": "argocd"},
-            "names": texts,
-            "selector": text,
-            "revision": text,
-        },
-        "http": {
-            "url": needed,
-            "status": {"type": "int", "default": 200},
-            "body": text,
-            "expression": text,
-            "headers": {"type": "dict"},
-            "bearer_token": {"type": "str", "no_log": True},
-            "ca_path": {"type": "path"},
-            "validate_certs": {"type": "bool", "default": True},
-        },
-        "resources": {
-            "api_version": needed,
-            "kind": needed,
-            "namespace": text,
-            "names": texts,
-            "selector": text,
-            "expression": text,
-        },
-    }
-    return {name: {"type": "dict", "options": options} for name, options in suboptions.items()}
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
@@ -424,21 +382,8 @@ def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
 
 def main() -> None:
     """Run the module."""
-    condition = condition_argspec()
     module = AnsibleModule(
-        argument_spec={
-            **kube_argspec(),
-            "kubeconfig": {"type": "path"},
-            "timeout": {"type": "int", "default": 300},
-            "conditions": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {**condition, "timeout": {"type": "int"}},
-                "mutually_exclusive": [tuple(condition)],
-                "required_one_of": [tuple(condition)],
-            },
-        },
+        argument_spec={**kube_argspec(), "kubeconfig": {"type": "path"}, **argument_spec()},
         supports_check_mode=True,
     )
     with failing(module):

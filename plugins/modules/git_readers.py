@@ -143,7 +143,7 @@ def main() -> None:
                     "repository": {"type": "str", "required": True},
                     "namespace": {"type": "str", "required": True},
                     "secrets": {"type": "list", "elements": "str", "required": True, "no_log": False},
-                    "syncers": {"type": "str", "default": ""},
+                    "syncers": {"type": "str", "default": Reader.syncers},
                 },
             },
             "timeout": {"type": "int", "default": 180},

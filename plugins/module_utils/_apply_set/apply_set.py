@@ -38,7 +38,7 @@ class Options:
     prune: bool = True
     prune_protected: bool = False
     force_conflicts: bool = False
-    timeout: float = 60
+    timeout: int = 60
     check_mode: bool = False
     diff: bool = True
     """Whether the changes are shown: a large definition as text takes longer than applying it."""

@@ -106,7 +106,7 @@ class Fetcher:
         self,
         lock: Lock | None,
         *,
-        timeout: float = 30,
+        timeout: float,
         sleep: t.Callable[[float], None] = time.sleep,
     ) -> None:
         self.lock = lock

@@ -15,20 +15,11 @@ from ansible_collections.drystone.platform.plugins.module_utils._kstatus.common 
 from ansible_collections.drystone.platform.plugins.module_utils._kstatus.rules import premature, status_of
 from ansible_collections.drystone.platform.plugins.module_utils._kube.labels import Selector, parse_selector
 from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object
+from ansible_collections.drystone.platform.plugins.module_utils._ready.argspec import WORKLOAD_KINDS, with_defaults
 from ansible_collections.drystone.platform.plugins.module_utils._ready.expression import Expression
 from ansible_collections.drystone.platform.plugins.module_utils._ready.http_check import HttpCheck
 
 Options = Mapping[str, t.Any]
-
-WORKLOAD_KINDS = {
-    "Deployment": "apps/v1",
-    "StatefulSet": "apps/v1",
-    "DaemonSet": "apps/v1",
-    "ReplicaSet": "apps/v1",
-    "Job": "batch/v1",
-    "Pod": "v1",
-    "Rollout": "argoproj.io/v1alpha1",
-}
 
 
 @dataclass(frozen=True)
@@ -93,7 +84,8 @@ def build_conditions(conditions: Iterable[Options]) -> list[Condition]:
         if len(chosen) != 1:
             raise InvalidInput(f"Condition {number} needs exactly one of {', '.join(_BUILDERS)}.")
         try:
-            built.append(replace(_BUILDERS[chosen[0]](given[chosen[0]]), timeout=given.get("timeout")))
+            options = with_defaults(chosen[0], given[chosen[0]])
+            built.append(replace(_BUILDERS[chosen[0]](options), timeout=given.get("timeout")))
         except InvalidInput as error:
             raise InvalidInput(f"Condition {number} ({chosen[0]}): {error.msg}", **error.facts) from error
     if not built:
@@ -102,10 +94,10 @@ def build_conditions(conditions: Iterable[Options]) -> list[Condition]:
 
 
 def _workloads(options: Options) -> Condition:
-    namespaces, names = options["namespaces"], options.get("names") or []
-    kinds = options.get("kinds") or list(WORKLOAD_KINDS)
+    namespaces, names = options["namespaces"], options["names"] or []
+    kinds = options["kinds"] or list(WORKLOAD_KINDS)
     # Asked for by name, Rollout must be served; among "everything" it may be missing.
-    optional = {"Rollout"} - set(options.get("kinds") or [])
+    optional = {"Rollout"} - set(options["kinds"] or [])
     selector = parse_selector(options.get("selector") or "")
     if not namespaces:
         raise InvalidInput("namespaces is empty.")
@@ -132,7 +124,9 @@ def _workloads(options: Options) -> Condition:
 
 
 def _nodes(options: Options) -> Condition:
-    count = options.get("count") or 1
+    count = options["count"]
+    if count < 1:
+        raise InvalidInput(f"count is {count}. A cluster without a node is never ready; give 1 or more.")
     want, selector = Want("v1", "Node"), parse_selector(options.get("selector") or "")
 
     def judge(view: View) -> list[Item]:
@@ -158,21 +152,20 @@ def _apiservices(options: Options) -> Condition:
 
 
 def _applications(options: Options) -> Condition:
-    revision = (options.get("revision") or "").strip()
+    revision = (options["revision"] or "").strip()
     if revision and len(revision) < 7:
         raise InvalidInput(f"revision {revision!r} is too short to name one commit; give at least 7 characters.")
 
     def rule(obj: Object) -> Status:
         return premature(obj) or application_status(obj, revision)
 
-    want = Want("argoproj.io/v1alpha1", "Application", options.get("namespace") or "argocd")
+    want = Want("argoproj.io/v1alpha1", "Application", options["namespace"])
     title = f"applications at {revision[:12]}" if revision else "applications"
     return _objects("applications", title, want, options, rule)
 
 
 def _resources(options: Options) -> Condition:
-    text = options.get("expression") or ""
-    expression = Expression(text) if text else None
+    expression = Expression(options["expression"]) if options["expression"] else None
 
     def rule(obj: Object) -> Status:
         if expression is None:
@@ -180,7 +173,7 @@ def _resources(options: Options) -> Condition:
         # The value of an expression over a Secret may be the secret.
         return premature(obj) or expression.judge(obj, show=obj.get("kind") != "Secret")
 
-    want = Want(options["api_version"], options["kind"], options.get("namespace") or "")
+    want = Want(options["api_version"], options["kind"], options["namespace"] or "")
     return _objects("resources", options["kind"], want, options, rule)
 
 

@@ -38,33 +38,32 @@ class HttpCheck:
     """
 
     url: str
-    status: int = 200
-    body: str = ""
-    expression: Expression | None = None
-    headers: tuple[tuple[str, str], ...] = ()
-    bearer_token: str = ""
-    verify: bool | str = True
+    status: int
+    body: str
+    expression: Expression | None
+    headers: tuple[tuple[str, str], ...]
+    bearer_token: str
+    verify: bool | str
 
     @classmethod
     def from_options(cls, options: Mapping[str, t.Any]) -> HttpCheck:
-        """Take the suboptions of the module's http condition; a wrong URL or expression is refused."""
+        """Take all suboptions of the module's http condition; a wrong URL or expression is refused."""
         url = options["url"]
         if url.startswith("/"):
-            own = [name for name in ("headers", "bearer_token", "ca_path") if options.get(name)]
+            own = [name for name in ("headers", "bearer_token", "ca_path") if options[name]]
             if own:
                 raise InvalidInput(f"url {url!r} is asked with the kubeconfig's credentials; it takes no {own[0]}.")
         else:
             _refuse_url(url)
-        validate = options.get("validate_certs")
-        verify: bool | str = True if validate is None else bool(validate)
+        verify: bool | str = options["validate_certs"]
         return cls(
             url=url,
-            status=options.get("status") or 200,
-            body=options.get("body") or "",
-            expression=Expression(options["expression"]) if options.get("expression") else None,
-            headers=tuple((options.get("headers") or {}).items()),
-            bearer_token=options.get("bearer_token") or "",
-            verify=options["ca_path"] if verify and options.get("ca_path") else verify,
+            status=options["status"],
+            body=options["body"] or "",
+            expression=Expression(options["expression"]) if options["expression"] else None,
+            headers=tuple((options["headers"] or {}).items()),
+            bearer_token=options["bearer_token"] or "",
+            verify=options["ca_path"] if verify and options["ca_path"] else verify,
         )
 
     @property
