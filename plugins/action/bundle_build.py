@@ -15,6 +15,7 @@ import typing as t
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.drystone.platform.plugins.module_utils._command import TIMED_OUT, run
 from ansible_collections.drystone.platform.plugins.plugin_utils._build_progress import (
     Progress,
     duration,
@@ -25,6 +26,8 @@ from ansible_collections.drystone.platform.plugins.plugin_utils._build_progress 
 
 HEARTBEAT = 30.0
 LINES_OF_AN_ERROR = 40
+QUESTION_TIMEOUT = 120.0
+TIME_TO_END = 10.0
 
 display = Display()
 
@@ -44,26 +47,23 @@ class ActionModule(ActionBase):
                 "cache": {"type": "path", "required": True},
                 "pins": {"type": "dict", "required": True},
                 "jobs": {"type": "int", "default": 3},
+                "timeout": {"type": "int", "default": 7200},
             }
         )
         cache = arguments["cache"]
         pins = [f"{name}={value}" for name, value in sorted(arguments["pins"].items())]
         make = ["make", "--no-print-directory", "--directory", arguments["directory"], f"CACHE={cache}", *pins]
-        return build(make, cache, arguments["jobs"], check=self._task.check_mode)
+        return build(make, cache, arguments["jobs"], check=self._task.check_mode, timeout=arguments["timeout"])
 
 
-def build(make: list[str], cache: str, jobs: int, check: bool) -> dict[str, t.Any]:
+def build(make: list[str], cache: str, jobs: int, *, check: bool, timeout: float) -> dict[str, t.Any]:
     """Do what is to be done; C(make) is the command without its goals and jobs."""
-    question = subprocess.run(
-        [*make, "--question"], capture_output=True, encoding="utf-8", check=False, env=surroundings()
-    )
-    if question.returncode == 0:
+    question = run([*make, "--question"], QUESTION_TIMEOUT, env=surroundings())
+    if question.rc == 0:
         return {"changed": False, "steps": [], "msg": "everything is built"}
-    if question.returncode != 1:
-        return {"failed": True, "steps": [], "msg": f"the build graph cannot be read: {question.stderr.strip()}"}
-    dry_run = subprocess.run(
-        [*make, "--dry-run"], capture_output=True, encoding="utf-8", check=False, env=surroundings()
-    )
+    if question.rc != 1:
+        return {"failed": True, "steps": [], "msg": f"the build graph cannot be read: {question.reason}"}
+    dry_run = run([*make, "--dry-run"], QUESTION_TIMEOUT, env=surroundings())
     steps = planned_steps(dry_run.stdout)
     if check:
         return {"changed": True, "steps": steps, "msg": f"would build: {', '.join(steps) or 'nothing but links'}"}
@@ -72,18 +72,21 @@ def build(make: list[str], cache: str, jobs: int, check: bool) -> dict[str, t.An
     learned_path = os.path.join(cache, "durations.json")
     learned = read_learned(learned_path)
     progress = Progress(steps, learned, time.monotonic)
-    code = follow([*make, f"--jobs={jobs}"], log, progress)
+    code = follow([*make, f"--jobs={jobs}"], log, progress, timeout)
     seconds = progress.finish()
     write_learned(learned_path, {**learned, **progress.done})
     facts = {"changed": True, "steps": list(progress.done), "seconds": round(seconds, 1), "log": log}
     if code == 0:
         return {**facts, "msg": f"built in {duration(seconds)}"}
+    ended = f"The build stopped after {duration(seconds)}."
+    if code == TIMED_OUT:
+        ended = f"The build was not done after {timeout:g} s (timeout), so it was stopped."
     with open(log, encoding="utf-8", errors="replace") as file:
         said = "".join(file.readlines()[-LINES_OF_AN_ERROR:])
     return {
         **facts,
         "failed": True,
-        "msg": f"The build stopped after {duration(seconds)}. What is finished is kept; run it again once the cause is"
+        "msg": f"{ended} What is finished is kept; run it again once the cause is"
         f" gone. All it said is in {log}, which ends so:\n{said}",
     }
 
@@ -94,8 +97,9 @@ def surroundings() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in of_make}
 
 
-def follow(command: list[str], log: str, progress: Progress) -> int:
-    """Run the command, keep what it prints in the log and show its steps; return its exit code."""
+def follow(command: list[str], log: str, progress: Progress, timeout: float) -> int:
+    """Run the command, keep what it prints in the log and show its steps; return its exit code, or TIMED_OUT."""
+    deadline = time.monotonic() + timeout
     with (
         open(log, "wb") as kept,
         subprocess.Popen(
@@ -123,7 +127,19 @@ def follow(command: list[str], log: str, progress: Progress) -> int:
                 for line in lines:
                     show(progress.line(line.decode(errors="replace")))
             show(progress.heartbeat(HEARTBEAT))
+            if time.monotonic() >= deadline:
+                stop(process)
+                return TIMED_OUT
         return process.wait()
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End make, which ends its steps and removes what they have half made."""
+    process.terminate()
+    try:
+        process.wait(TIME_TO_END)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def show(text: str | None) -> None:

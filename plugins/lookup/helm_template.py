@@ -98,15 +98,17 @@ _raw:
 
 import json
 import os
-import subprocess
 import tempfile
 import typing as t
 
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
+from ansible_collections.drystone.platform.plugins.module_utils._command import require, run
 from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 from ansible_collections.drystone.platform.plugins.plugin_utils._chart_values import chart_defaults, unknown_keys
+
+_TIMEOUT = 60.0
 
 
 def check(chart: str, values: dict[str, t.Any]) -> None:
@@ -136,22 +138,16 @@ def render(chart: str, options: dict[str, t.Any]) -> str:
             json.dump(options["values"], stream, default=str)
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("HELM_", "KUBE"))}
         own = {f"HELM_{what}_HOME": os.path.join(directory, what) for what in ("CACHE", "CONFIG", "DATA")}
+        call = command(chart, options, values_file)
         try:
-            done = subprocess.run(
-                command(chart, options, values_file),
-                capture_output=True,
-                check=False,
-                encoding="utf-8",
-                env={**kept, **own},
-                stdin=subprocess.DEVNULL,
+            return require(
+                run(call, _TIMEOUT, env={**kept, **own}),
+                call,
+                doing=f"Rendering the chart {chart}",
+                if_missing="The role artifacts provides it.",
             )
-        except OSError as error:
-            raise AnsibleError(
-                f"Cannot start helm at {options['binary_path']}: {error.strerror}. The role artifacts provides it."
-            ) from error
-    if done.returncode:
-        raise AnsibleError(f"helm template of {chart} failed with status {done.returncode}: {done.stderr.strip()}")
-    return done.stdout
+        except DrystoneError as error:
+            raise AnsibleError(str(error)) from error
 
 
 class LookupModule(LookupBase):

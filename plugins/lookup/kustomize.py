@@ -87,13 +87,17 @@ _raw:
 """
 
 import os
-import subprocess
 import tempfile
 import typing as t
 
 import yaml
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.drystone.platform.plugins.module_utils._command import require, run
+from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
+
+_TIMEOUT = 60.0
 
 
 def _relative(entry: t.Any, directory: str) -> t.Any:
@@ -131,22 +135,18 @@ def build(kustomization: dict[str, t.Any], binary: str) -> str:
     with tempfile.TemporaryDirectory(prefix="drystone-kustomize-") as directory:
         with open(os.path.join(directory, "kustomization.yaml"), "w", encoding="utf-8") as stream:
             yaml.safe_dump(prepare(kustomization, directory), stream, sort_keys=False)
-        try:
-            done = subprocess.run(
-                [binary, "build", directory],
-                capture_output=True,
-                check=False,
-                encoding="utf-8",
-                stdin=subprocess.DEVNULL,
-            )
-        except OSError as error:
-            raise AnsibleError(
-                f"Cannot start kustomize at {binary}: {error.strerror}. The role artifacts provides it."
-            ) from error
-    if done.returncode:
+        command = [binary, "build", directory]
         bases = ", ".join(map(str, kustomization.get("resources", []))) or "no resources"
-        raise AnsibleError(f"kustomize build of {bases} failed with status {done.returncode}: {done.stderr.strip()}")
-    return done.stdout
+        try:
+            return require(
+                run(command, _TIMEOUT),
+                command,
+                doing=f"Rendering the kustomization of {bases}",
+                if_missing="The role artifacts provides it.",
+                if_slow="Does it have a base on another host? Use bases on this host.",
+            )
+        except DrystoneError as error:
+            raise AnsibleError(str(error)) from error
 
 
 class LookupModule(LookupBase):

@@ -1,25 +1,34 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Run every external command in one way and with a time limit. PRIVATE to the collection.
 
-# PRIVATE to the collection: it may change without notice.
-
-"""Run a command with a time limit. AnsibleModule.run_command has none, and a hung engine would hang the run."""
+AnsibleModule.run_command has no time limit, and an engine or a server that hangs would hang the run.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed
+
+# As a shell and timeout(1) say it
 NOT_FOUND = 127
 TIMED_OUT = 124
+
+_TAIL_LINES = 40
+# What a killed command had printed is there at once, unless a daemon that it started holds its output open.
+_LAST_WORDS = 5.0
 
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a command: rc is NOT_FOUND if the program does not exist, TIMED_OUT if it was stopped."""
+    """The result of a command: rc is NOT_FOUND if it could not start, TIMED_OUT if it was stopped."""
 
     rc: int
     stdout: str = ""
@@ -34,26 +43,105 @@ class Result:
 Run = t.Callable[[list[str], float], Result]
 
 
-def run(argv: list[str], timeout: float) -> Result:
-    """Run argv without a shell and with messages in English."""
+def run(
+    argv: list[str],
+    timeout: float,
+    *,
+    env: t.Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    text: str | None = None,
+    merged: bool = False,
+    pass_fds: t.Sequence[int] = (),
+) -> Result:
+    """Run argv without a shell; by default in this environment, with messages in English.
+
+    The command gets text as its input and a session of its own, so it has no terminal to ask on. At the time limit, and
+    if this process is interrupted, the command is killed together with everything that it started. If merged, stdout
+    has what it printed to stderr, too.
+    """
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             argv,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
+            cwd=cwd,
+            env={**os.environ, "LC_ALL": "C.UTF-8"} if env is None else env,
+            stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if merged else subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
-            timeout=timeout,
-            check=False,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            pass_fds=pass_fds,
+            start_new_session=True,
         )
     except FileNotFoundError:
         return Result(NOT_FOUND, stderr=f"{argv[0]}: not found")
     except PermissionError:
         return Result(NOT_FOUND, stderr=f"{argv[0]}: this user may not run it")
+    except OSError as error:
+        return Result(NOT_FOUND, stderr=f"{argv[0]}: {error.strerror}")
+    with process:
+        try:
+            stdout, stderr = process.communicate(text, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            said = f"{' '.join(argv[:2])}: no answer within {timeout:g} s"
+            return Result(TIMED_OUT, _killed(process), said)
+        except BaseException:
+            _kill(process)
+            raise
+    return Result(process.returncode, stdout, stderr or "")
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _killed(process: subprocess.Popen[str]) -> str:
+    """Kill a command and return what it had printed."""
+    _kill(process)
+    try:
+        return process.communicate(timeout=_LAST_WORDS)[0] or ""
     except subprocess.TimeoutExpired:
-        return Result(TIMED_OUT, stderr=f"{' '.join(argv[:2])}: no answer within {timeout:g} s")
-    return Result(done.returncode, done.stdout, done.stderr)
+        for stream in (process.stdout, process.stderr):
+            if stream:
+                stream.close()
+        return ""
+
+
+def require(
+    done: Result,
+    argv: t.Sequence[str],
+    *,
+    doing: str,
+    if_missing: str = "Install it, or put it on PATH.",
+    if_slow: str = "Run the command by hand to see what it waits for.",
+) -> str:
+    """Return what a command printed, or raise CommandFailed with what was being done, what was seen and what to do."""
+    if done.rc == 0:
+        return done.stdout
+    command = " ".join(argv)
+    if done.rc == NOT_FOUND and not done.stdout:
+        said = f"{done.reason}. {if_missing}"
+    elif done.rc == TIMED_OUT:
+        said = f"`{command}` was stopped, {done.reason.partition(': ')[2] or done.reason}. {if_slow}"
+    else:
+        said = f"`{command}` ended with {done.rc}: {tail(done.stderr) or tail(done.stdout) or 'it printed nothing'}"
+    raise CommandFailed(f"{doing}: {said}", command=list(argv), rc=done.rc, stderr=tail(done.stderr))
+
+
+def tail(output: str, lines: int = _TAIL_LINES) -> str:
+    """Keep the end of an output: a failure is told there."""
+    kept = [line.rstrip() for line in output.splitlines() if line.strip()]
+    omitted = f"[{len(kept) - lines} lines before]\n" if len(kept) > lines else ""
+    return omitted + "\n".join(kept[-lines:])
+
+
+def end_with_commands() -> None:
+    """Let a polite request to end (SIGTERM) kill the running command, too, by an exception instead of sudden death."""
+
+    def end(number: int, _frame: object) -> t.NoReturn:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def may_become_root(run_command: Run, uid: int) -> bool:

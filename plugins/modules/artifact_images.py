@@ -174,7 +174,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.drystone.platform.plugins.module_utils._artifacts.images import Image, Images
 from ansible_collections.drystone.platform.plugins.module_utils._artifacts.lock import base_of, read_lock, summary
 from ansible_collections.drystone.platform.plugins.module_utils._artifacts.registry import registry_container
-from ansible_collections.drystone.platform.plugins.module_utils._command import run
+from ansible_collections.drystone.platform.plugins.module_utils._command import end_with_commands, run
 from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 
 
@@ -204,6 +204,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    end_with_commands()
     params = module.params
     storage = params["storage"]
     with failing(module):

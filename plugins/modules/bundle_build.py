@@ -47,6 +47,10 @@ options:
     description: Number of parallel steps. Only one compiler runs at a time, regardless of this number.
     type: int
     default: 3
+  timeout:
+    description: Seconds after which the module stops the build. The completed steps are kept.
+    type: int
+    default: 7200
 """
 
 EXAMPLES = r"""

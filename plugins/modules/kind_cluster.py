@@ -364,12 +364,12 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.drystone.platform.plugins.module_utils._command import end_with_commands
 from ansible_collections.drystone.platform.plugins.module_utils._kind.argspec import argument_spec
 from ansible_collections.drystone.platform.plugins.module_utils._kind.cluster import KindCluster, Settings
 from ansible_collections.drystone.platform.plugins.module_utils._kind.docker import (
     Docker,
     Kind,
-    end_with_children,
     find_program,
 )
 from ansible_collections.drystone.platform.plugins.module_utils._kind.state import ClusterState
@@ -415,7 +415,7 @@ def main() -> None:
         required_if=[("state", "present", ("image", "nodes", "api_port"))],
         supports_check_mode=True,
     )
-    end_with_children()
+    end_with_commands()
     with failing(module):
         result = run(module)
     succeed(module, **result)

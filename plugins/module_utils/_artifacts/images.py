@@ -26,7 +26,8 @@ from ansible_collections.drystone.platform.plugins.module_utils._artifacts.downl
 from ansible_collections.drystone.platform.plugins.module_utils._artifacts.fetch import raise_all
 from ansible_collections.drystone.platform.plugins.module_utils._artifacts.lock import Lock
 from ansible_collections.drystone.platform.plugins.module_utils._artifacts.unpack import sha256_of
-from ansible_collections.drystone.platform.plugins.module_utils._command import NOT_FOUND, Result, Run
+from ansible_collections.drystone.platform.plugins.module_utils._command import NOT_FOUND, TIMED_OUT, Result, Run
+from ansible_collections.drystone.platform.plugins.module_utils._docker.client import DockerClient
 
 COPY_TIMEOUT = 1800.0
 ENGINE_TIMEOUT = 60.0
@@ -47,6 +48,7 @@ _ADVICE = {
     "unreachable": "Check the network, https_proxy and no_proxy of this host; a host that reaches package registries"
     " alone takes drystone_source: source.",
     "failed": "Nothing was changed.",
+    "slow": "It was stopped. Check the network and the engine (`docker info`), and run again.",
 }
 
 
@@ -94,6 +96,7 @@ class Images:
         ca_bundle: str = "",
     ) -> None:
         self._run = run
+        self._docker = DockerClient(run, timeout=ENGINE_TIMEOUT)
         self._storage = storage
         self._registry = registry
         self._lock = lock
@@ -137,7 +140,7 @@ class Images:
     def _before(self, image: Image, digest: str) -> str | None:
         """None where the image is there as it should be, else what is there instead."""
         if image.engine:
-            have, wanted = self._image_id(image.target), self._image_id(image.reference(digest))
+            have, wanted = (self._docker.image_id(name) for name in (image.target, image.reference(digest)))
             if have and have == wanted:
                 return None
             return "something else" if have else "absent"
@@ -146,10 +149,6 @@ class Images:
         if tagged and record.get("digest") == tagged and record.get("key") == self._key(image, digest):
             return None
         return str(record.get("from") or "something else") if tagged else "absent"
-
-    def _image_id(self, reference: str) -> str:
-        found = self._run(["docker", "image", "inspect", "--format", "{{.Id}}", reference], ENGINE_TIMEOUT)
-        return found.stdout.strip() if found.rc == 0 else ""
 
     def _tagged(self, image: Image) -> str:
         """Read from the registry's storage what the tag points to."""
@@ -197,8 +196,8 @@ class Images:
 
     def _into_engine(self, image: Image, digest: str) -> None:
         reference = image.reference(digest)
-        self._do(image, reference, ["docker", "pull", "--quiet", reference])
-        self._do(image, reference, ["docker", "tag", reference, image.target])
+        self._do(image, reference, "pull", "--quiet", reference)
+        self._do(image, reference, "tag", reference, image.target)
 
     def _into_registry(self, image: Image, digest: str, address: str) -> None:
         reference = image.reference(digest)
@@ -216,7 +215,8 @@ class Images:
             "--dest-tls-verify=false",
             *plain_http,
         ]
-        self._do(image, reference, [*copy, source, f"docker://{address}/{image.target}"])
+        command = [*copy, source, f"docker://{address}/{image.target}"]
+        _require(image, reference, "skopeo copy", self._run(command, COPY_TIMEOUT))
         kept = {"from": reference, "digest": self._tagged(image), "key": self._key(image, digest)}
         partial = os.path.join(self._storage, ".published", f".{image.name}.partial")
         with open(partial, "w", encoding="utf-8") as file:
@@ -231,21 +231,25 @@ class Images:
             if self._ca_bundle:
                 shutil.copy(self._ca_bundle, os.path.join(context, "ca.crt"))
             base = ["--build-arg", f"BASE={reference}"]
-            self._do(image, reference, ["docker", "build", "--quiet", "--network=host", *base, "--tag", built, context])
+            self._do(image, reference, "build", "--quiet", "--network=host", *base, "--tag", built, context)
         return built
 
-    def _do(self, image: Image, reference: str, command: list[str]) -> Result:
-        done = self._run(command, COPY_TIMEOUT)
-        if done.rc == 0:
-            return done
-        reason = _LOGGED.sub(r"\1", done.reason)[-600:]
-        said = reason.lower()
-        meaning = next((name for name, words in _MEANINGS if any(word in said for word in words)), "failed")
-        if done.rc == NOT_FOUND or ("build" in command and "manifest" not in said):
-            meaning = "failed"  # whatever a build step prints says nothing of the publisher
-        advice = _ADVICE[meaning].format(setting=f"{image.setting} and " if image.setting else "")
-        what = " ".join(command[:2])
-        raise Failure(image.name, reference, meaning, f"{what} said: {reason} -- {advice}")
+    def _do(self, image: Image, reference: str, verb: str, *arguments: str) -> None:
+        _require(image, reference, f"docker {verb}", self._docker.ask(verb, *arguments, timeout=COPY_TIMEOUT))
+
+
+def _require(image: Image, reference: str, what: str, done: Result) -> None:
+    """Say of a command that failed what it means for the image."""
+    if done.rc == 0:
+        return
+    reason = _LOGGED.sub(r"\1", done.reason)[-600:]
+    said = reason.lower()
+    meaning = next((name for name, words in _MEANINGS if any(word in said for word in words)), "failed")
+    if done.rc in (NOT_FOUND, TIMED_OUT) or (what == "docker build" and "manifest" not in said):
+        meaning = "failed"  # whatever a build step prints says nothing of the publisher
+    advice = _ADVICE["slow" if done.rc == TIMED_OUT else meaning]
+    advice = advice.format(setting=f"{image.setting} and " if image.setting else "")
+    raise Failure(image.name, reference, meaning, f"{what} said: {reason} -- {advice}")
 
 
 def _is_local(reference: str) -> bool:

@@ -17,6 +17,7 @@ import urllib.error
 from ansible.module_utils.urls import open_url
 
 from ansible_collections.drystone.platform.plugins.module_utils._command import Run
+from ansible_collections.drystone.platform.plugins.module_utils._docker.client import DockerClient
 from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed
 
 LABEL = "drystone.dev/copies-into"
@@ -43,25 +44,25 @@ def registry_container(
     sleep: t.Callable[[float], None] = time.sleep,
 ) -> t.Iterator[str]:
     """Run one on a free port of 127.0.0.1, and remove it; one that a killed run left goes first."""
-    left = run(["docker", "ps", "--all", "--quiet", "--filter", f"label={LABEL}={storage}"], _ENGINE_TIMEOUT)
-    for container in left.stdout.split():
-        run(["docker", "rm", "--force", "--volumes", container], _ENGINE_TIMEOUT)
-    command = ["docker", "run", "--detach", "--label", f"{LABEL}={storage}", "--publish", "127.0.0.1::5000"]
+    docker = DockerClient(run, timeout=_ENGINE_TIMEOUT)
+    doing = f"Starting a registry from {image} to copy images into {storage}"
+    docker.remove(docker.containers(f"label={LABEL}={storage}", doing=doing), doing=doing)
+    options = ["--detach", "--label", f"{LABEL}={storage}", "--publish", "127.0.0.1::5000"]
     # Its files stay the user's own.
-    command += ["--user", f"{os.getuid()}:{os.getgid()}", "--env", "OTEL_TRACES_EXPORTER=none"]
-    started = run([*command, "--volume", f"{storage}:/var/lib/registry", image], _ENGINE_TIMEOUT)
+    options += ["--user", f"{os.getuid()}:{os.getgid()}", "--env", "OTEL_TRACES_EXPORTER=none"]
+    started = docker.ask("run", *options, "--volume", f"{storage}:/var/lib/registry", image)
     container = started.stdout.strip()
     if started.rc != 0:
         if container:
-            run(["docker", "rm", "--force", "--volumes", container], _ENGINE_TIMEOUT)
-        raise CommandFailed(f"Starting a registry from {image} to copy images into {storage}: {started.reason}")
+            docker.ask("container", "rm", "--force", "--volumes", container)
+        raise CommandFailed(f"{doing}: {started.reason}")
     try:
-        port = run(["docker", "port", container, "5000/tcp"], _ENGINE_TIMEOUT)
+        port = docker.ask("port", container, "5000/tcp")
         address = port.stdout.strip().splitlines()[0] if port.rc == 0 and port.stdout.strip() else ""
         deadline = clock() + _START_TIMEOUT
         while not address or not answers(f"http://{address}/v2/"):
             if not address or clock() >= deadline:
-                said = run(["docker", "logs", "--tail=20", container], _ENGINE_TIMEOUT)
+                said = docker.ask("logs", "--tail=20", container)
                 raise CommandFailed(
                     f"Waiting for the registry that copies images into {storage}: it does not answer on"
                     f" {address or port.reason}. It said: {said.reason[-1000:]}"
@@ -69,4 +70,4 @@ def registry_container(
             sleep(0.1)
         yield address
     finally:
-        run(["docker", "rm", "--force", "--volumes", container], _ENGINE_TIMEOUT)
+        docker.ask("container", "rm", "--force", "--volumes", container)

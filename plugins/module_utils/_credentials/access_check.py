@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 import time
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.drystone.platform.plugins.module_utils._command import NOT_FOUND, TIMED_OUT, run
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_credential import (
     Credential,
     Repository,
@@ -53,21 +53,13 @@ class Access:
         """Obtain the host keys of the server, under the name that the pods look for."""
         doing = f"Obtaining the host keys of {self.check.url}"
         command = ["ssh-keyscan", "-T", "10", "-p", str(self.check.port), "--", self.check.host]
-        try:
-            done = subprocess.run(
-                command,
-                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=False,
-                encoding="utf-8",
-                errors="replace",
-                timeout=_COMMAND_TIMEOUT,
+        done = run(command, _COMMAND_TIMEOUT, env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"})
+        if done.rc == NOT_FOUND:
+            raise CommandFailed(f"{doing}: there is no ssh-keyscan on this host. Install OpenSSH's client.")
+        if done.rc == TIMED_OUT:
+            raise RemoteUnavailable(
+                f"{doing}: ssh-keyscan did not end within {_COMMAND_TIMEOUT} s. Is the server reachable?"
             )
-        except FileNotFoundError as error:
-            raise CommandFailed(f"{doing}: there is no ssh-keyscan on this host. Install OpenSSH's client.") from error
-        except subprocess.TimeoutExpired as error:
-            raise RemoteUnavailable(f"{doing}: ssh-keyscan did not end within {_COMMAND_TIMEOUT} s.") from error
         keys = renamed(done.stdout, self.repository.host_key_name)
         if not keys:
             said = " / ".join(sorted({line for line in done.stderr.splitlines() if not line.startswith("#")}))

@@ -12,12 +12,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import signal
-import subprocess
 import time
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.drystone.platform.plugins.module_utils._command import NOT_FOUND, TIMED_OUT, run
 from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, InvalidInput
 from ansible_collections.drystone.platform.plugins.module_utils._git.errors import (
     RefNotFound,
@@ -136,17 +135,16 @@ class Git:
         if index:
             environment["GIT_INDEX_FILE"] = os.path.join(self.directory, index)
         command = ["git", "-c", "core.autocrlf=false", "-c", "gc.auto=0", "-c", "protocol.ext.allow=never", *arguments]
-        try:
-            status, stdout, stderr = _run(command, work_tree or self.directory, environment, text, self.remote.timeout)
-        except FileNotFoundError as error:
-            raise CommandFailed(f"{doing}: there is no git command on this host. Install git.") from error
-        except subprocess.TimeoutExpired as error:
+        done = run(command, self.remote.timeout, env=environment, cwd=work_tree or self.directory, text=text)
+        if done.rc == NOT_FOUND:
+            raise CommandFailed(f"{doing}: there is no git command on this host. Install git.")
+        if done.rc == TIMED_OUT:
             raise RemoteUnavailable(
-                f"{doing}: git {arguments[0]} did not end within {self.remote.timeout} s."
-            ) from error
-        if status not in accept:
-            raise failure(doing, arguments[0], status, stderr, self.remote)
-        return stdout.rstrip("\n")
+                f"{doing}: git {arguments[0]} did not end within {self.remote.timeout} s. Is the server reachable?"
+            )
+        if done.rc not in accept:
+            raise failure(doing, arguments[0], done.rc, done.stderr, self.remote)
+        return done.stdout.rstrip("\n")
 
     def fetch(self) -> str | None:
         """Fetch the remote branch with its history; None if the remote has no such branch."""
@@ -222,26 +220,3 @@ class Git:
                 return False
             raise
         return True
-
-
-def _run(
-    command: list[str], directory: str, environment: dict[str, str], text: str | None, timeout: float
-) -> tuple[int, str, str]:
-    """Run a command in a session of its own: it has no terminal to ask on, and nothing of it outlives the time-out."""
-    with subprocess.Popen(
-        command,
-        cwd=directory,
-        env=environment,
-        stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,
-    ) as process:
-        try:
-            stdout, stderr = process.communicate(text, timeout=timeout)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-    return process.returncode, stdout, stderr

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import typing as t
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.drystone.platform.plugins.module_utils._command import Run
+from ansible_collections.drystone.platform.plugins.module_utils._docker.client import DockerClient
 from ansible_collections.drystone.platform.plugins.module_utils._host.engine import ANSWER_TIMEOUT, Engine
 from ansible_collections.drystone.platform.plugins.module_utils._host.engine_installation import Finding
 from ansible_collections.drystone.platform.plugins.module_utils._host.proc import Listener, Proc
@@ -132,10 +132,8 @@ def as_numbers(version: str) -> tuple[int, ...]:
 
 def containers(run: Run) -> list[dict[str, t.Any]]:
     """Return name, labels and published host ports of the running containers."""
-    listed = run(["docker", "ps", "--no-trunc", "--format", "{{json .}}"], ANSWER_TIMEOUT)
     found = []
-    for line in listed.stdout.splitlines() if listed.rc == 0 else []:
-        container = json.loads(line)
+    for container in DockerClient(run).running(ANSWER_TIMEOUT):
         labels = dict(label.partition("=")[::2] for label in container.get("Labels", "").split(","))
         ports: set[int] = set()
         for first, last in re.findall(r":(\d+)(?:-(\d+))?->", container.get("Ports", "")):

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.drystone.platform.plugins.module_utils._command import NOT_FOUND, Result, Run
+from ansible_collections.drystone.platform.plugins.module_utils._docker.client import DockerClient
 from ansible_collections.drystone.platform.plugins.module_utils._host.proc import Proc
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
@@ -56,10 +57,10 @@ class Engine:
         return self.host.startswith("unix://")
 
 
-def _endpoint(run: Run, environ: t.Mapping[str, str]) -> str:
+def _endpoint(docker: DockerClient, environ: t.Mapping[str, str]) -> str:
     if environ.get("DOCKER_HOST"):
         return environ["DOCKER_HOST"]
-    shown = run(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"], ANSWER_TIMEOUT)
+    shown = docker.ask("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
     return shown.stdout.strip() if shown.rc == 0 and shown.stdout.strip() else DEFAULT_HOST
 
 
@@ -76,13 +77,14 @@ def _state(result: Result) -> str:
 
 def read_engine(run: Run, environ: t.Mapping[str, str]) -> Engine:
     """Read the state of the engine that the docker client would use. Change nothing."""
-    asked = run(["docker", "version", "--format", "{{json .Server}}"], ANSWER_TIMEOUT)
+    docker = DockerClient(run, timeout=ANSWER_TIMEOUT)
+    asked = docker.ask("version", "--format", "{{json .Server}}")
     if asked.rc == NOT_FOUND:
         return Engine("absent", environ.get("DOCKER_HOST") or DEFAULT_HOST, "there is no docker client on PATH")
-    host = _endpoint(run, environ)
+    host = _endpoint(docker, environ)
     if asked.rc != 0:
         return Engine(_state(asked), host, asked.reason)
-    told = run(["docker", "info", "--format", "{{json .}}"], ANSWER_TIMEOUT)
+    told = docker.ask("info", "--format", "{{json .}}")
     if told.rc != 0:
         return Engine(_state(told), host, told.reason)
     try:
@@ -125,20 +127,20 @@ def probe_privileged(run: Run) -> str:
     An empty image is sufficient: after the runtime has set the capabilities and limits, it does not find the program.
     This error is the expected result. Remove image and container afterwards.
     """
+    docker = DockerClient(run, timeout=PROBE_TIMEOUT)
     image = f"drystone.local/privileged-probe:{os.getpid()}"
     name = f"{PROBE_NAME}-{os.getpid()}"
     with tempfile.TemporaryDirectory(prefix="drystone-") as directory:
         archive = Path(directory, "empty.tar")
         tarfile.open(archive, "w").close()
-        imported = run(["docker", "import", str(archive), image], PROBE_TIMEOUT)
+        imported = docker.ask("import", str(archive), image)
     if imported.rc != 0:
         return f"docker import of an empty image: {imported.reason}"
     try:
-        argv = ["docker", "run", "--name", name, "--privileged", "--network", "none", image, "/no-such-program"]
-        ran = run(argv, PROBE_TIMEOUT)
+        ran = docker.ask("run", "--name", name, "--privileged", "--network", "none", image, "/no-such-program")
     finally:
-        run(["docker", "rm", "--force", name], PROBE_TIMEOUT)
-        run(["docker", "rmi", "--force", image], PROBE_TIMEOUT)
+        docker.ask("rm", "--force", name)
+        docker.ask("rmi", "--force", image)
     if "no such file or directory" in ran.stderr and "/no-such-program" in ran.stderr:
         return ""
     return ran.reason.partition(" Run 'docker run --help'")[0]

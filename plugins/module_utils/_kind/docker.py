@@ -6,16 +6,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-import signal
-import subprocess
 import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible_collections.drystone.platform.plugins.module_utils._command import TIMED_OUT, require, run, tail
+from ansible_collections.drystone.platform.plugins.module_utils._docker.client import DockerClient
 from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, InvalidInput
 from ansible_collections.drystone.platform.plugins.module_utils._kind.spec import OWNER_MOUNT, Mount
 from ansible_collections.drystone.platform.plugins.module_utils._kind.state import nonce_of
@@ -23,7 +22,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kind.state impo
 CLUSTER_LABEL = "io.x-k8s.kind.cluster"
 ROLE_LABEL = "io.x-k8s.kind.role"
 NETWORK_LABEL = "drystone.dev/cluster"
-_TAIL_LINES = 40
+_ANSWER_WITHIN = 60.0
 
 
 @dataclass(frozen=True)
@@ -79,112 +78,64 @@ def find_program(name: str, option: str) -> str:
     return found
 
 
-def end_with_children() -> None:
-    """Let a polite request to end (SIGTERM) take the kind command along, by an exception instead of sudden death."""
-
-    def end(number: int, _frame: object) -> t.NoReturn:
-        raise SystemExit(128 + number)
-
-    signal.signal(signal.SIGTERM, end)
-
-
-def tail(output: str, lines: int = _TAIL_LINES) -> str:
-    """Keep the end of an output: a failure is told there."""
-    kept = [line.rstrip() for line in output.splitlines() if line.strip()]
-    omitted = f"[{len(kept) - lines} lines before]\n" if len(kept) > lines else ""
-    return omitted + "\n".join(kept[-lines:])
-
-
 class Docker:
-    """The docker commands in use; each is one process, none goes through a shell."""
+    """What a kind cluster needs of the engine."""
 
-    def __init__(self, binary: str, timeout: float = 120) -> None:
-        self._binary = binary
-        self._timeout = timeout
-
-    def _run(self, *arguments: str, doing: str, timeout: float | None = None) -> str:
-        command = [self._binary, *arguments]
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, errors="replace", check=False, timeout=timeout or self._timeout
-            )
-        except subprocess.TimeoutExpired as error:
-            raise CommandFailed(
-                f"{doing}: `{' '.join(command)}` gave no answer in {error.timeout:g} s; is the engine stuck?",
-                command=command,
-            ) from None
-        if done.returncode:
-            raise CommandFailed(
-                f"{doing}: `{' '.join(command)}` ended with {done.returncode}: {tail(done.stderr or done.stdout)}",
-                command=command,
-                rc=done.returncode,
-                stderr=tail(done.stderr),
-            )
-        return done.stdout
-
-    def _ids(self, filters: t.Sequence[str], doing: str) -> list[str]:
-        arguments = [part for one in filters for part in ("--filter", one)]
-        return self._run("ps", "--all", "--no-trunc", "--quiet", *arguments, doing=doing).split()
+    def __init__(self, binary: str) -> None:
+        self._client = DockerClient(binary=binary)
 
     def containers(self, cluster: str) -> list[Container]:
         """Every container that bears the cluster's label, whoever made it, in any state."""
         doing = f"Looking for the nodes of kind cluster {cluster}"
-        ids = self._ids([f"label={CLUSTER_LABEL}={cluster}"], doing)
-        if not ids:
-            return []
-        found = json.loads(self._run("container", "inspect", *ids, doing=doing))
+        ids = self._client.containers(f"label={CLUSTER_LABEL}={cluster}", doing=doing)
+        found = self._client.inspect(ids, doing=doing)
         return sorted(map(_container, found), key=lambda one: one.name)
 
     def network(self, name: str) -> Network | None:
         doing = f"Looking for docker network {name}"
-        listed = self._run("network", "ls", "--no-trunc", "--format", "{{.ID}} {{.Name}}", doing=doing).splitlines()
+        listed = self._client.do(
+            "network", "ls", "--no-trunc", "--format", "{{.ID}} {{.Name}}", doing=doing
+        ).splitlines()
         ids = [line.split(" ", 1)[0] for line in listed if line.split(" ", 1)[1:] == [name]]
         if not ids:
             return None
         if len(ids) > 1:
             raise CommandFailed(f"{doing}: there are {len(ids)} of that name ({', '.join(ids)}); remove all but one.")
-        found = json.loads(self._run("network", "inspect", ids[0], doing=doing))[0]
+        found = json.loads(self._client.do("network", "inspect", ids[0], doing=doing))[0]
         return Network(found["Id"], name, (found.get("Labels") or {}).get(NETWORK_LABEL))
 
     def users_of_network(self, network: Network) -> set[str]:
         """The ids of all containers that need the network; a stopped one does too."""
-        return set(self._ids([f"network={network.id}"], f"Looking for users of docker network {network.name}"))
+        doing = f"Looking for users of docker network {network.name}"
+        return set(self._client.containers(f"network={network.id}", doing=doing))
 
     def create_network(self, name: str, cluster: str) -> None:
         doing = f"Creating docker network {name}"
         # A network doesn't inherit the MTU of the default bridge, and pods behind a smaller one would lose packets.
         form = '{{index .Options "com.docker.network.driver.mtu"}}'
-        mtu = self._run("network", "inspect", "bridge", "--format", form, doing=doing).strip()
+        mtu = self._client.do("network", "inspect", "bridge", "--format", form, doing=doing).strip()
         options = ["--opt", f"com.docker.network.driver.mtu={mtu}"] if mtu.isdigit() else []
         label = f"{NETWORK_LABEL}={cluster}"
-        self._run("network", "create", "--driver", "bridge", *options, "--label", label, name, doing=doing)
+        self._client.do("network", "create", "--driver", "bridge", *options, "--label", label, name, doing=doing)
 
     def remove_network(self, network: Network) -> None:
-        self._run("network", "rm", network.id, doing=f"Removing docker network {network.name}")
+        self._client.do("network", "rm", network.id, doing=f"Removing docker network {network.name}")
 
     def image_id(self, reference: str) -> str | None:
         """The id of an image of the engine; None if it has none of that name."""
-        doing = f"Looking for image {reference}"
-        try:
-            return self._run("image", "inspect", "--format", "{{.Id}}", reference, doing=doing).strip()
-        except CommandFailed as error:
-            if "no such image" in str(error.facts.get("stderr", "")).lower():
-                return None
-            raise
+        return self._client.image_id(reference)
 
     def start(self, container: Container) -> None:
         verb = "unpause" if container.status == "paused" else "start"
-        self._run("container", verb, container.id, doing=f"Starting node {container.name}")
+        self._client.do("container", verb, container.id, doing=f"Starting node {container.name}")
 
     def remove(self, containers: t.Sequence[Container]) -> None:
         """Remove exactly these containers, by id, with their anonymous volumes."""
-        if containers:
-            names = ", ".join(one.name for one in containers)
-            ids = [one.id for one in containers]
-            self._run("container", "rm", "--force", "--volumes", *ids, doing=f"Removing nodes {names}")
+        names = ", ".join(one.name for one in containers)
+        self._client.remove([one.id for one in containers], doing=f"Removing nodes {names}")
 
     def execute(self, name: str, command: t.Sequence[str], timeout: float) -> None:
-        self._run("exec", name, *command, doing=f"On node {name}", timeout=timeout)
+        self._client.do("exec", name, *command, doing=f"On node {name}", timeout=timeout)
 
 
 class Kind:
@@ -201,57 +152,23 @@ class Kind:
         """Create a cluster; what is there of it after a failure stays, for the caller to remove."""
         command = [self.require(), "create", "cluster", "--name", name, "--config", "-"]
         command += ["--kubeconfig", str(kubeconfig), "--retain"]
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env=_environment(kubeconfig, network),
-            pass_fds=(lock,),
-            start_new_session=True,
-        )
-        try:
-            output = process.communicate(config, timeout=timeout)[0]
-        except BaseException as error:
-            _kill_group(process)
-            if not isinstance(error, subprocess.TimeoutExpired):
-                raise
-            seen = tail(process.communicate()[0] or "")
+        environment = _environment(kubeconfig, network)
+        done = run(command, timeout, env=environment, text=config, merged=True, pass_fds=(lock,))
+        if done.rc:
+            seen = tail(done.stdout or done.stderr)
+            ended = f"kind ended with {done.rc}. It said:"
+            if done.rc == TIMED_OUT:
+                ended = f"not done after {timeout:g} s (create_timeout). kind said:"
             raise CommandFailed(
-                f"Creating kind cluster {name}: not done after {timeout:g} s (create_timeout). kind said:\n{seen}",
-                command=command,
-                output=seen,
-            ) from None
-        if process.returncode:
-            raise CommandFailed(
-                f"Creating kind cluster {name}: kind ended with {process.returncode}. It said:\n{tail(output)}",
-                command=command,
-                rc=process.returncode,
-                output=tail(output),
+                f"Creating kind cluster {name}: {ended}\n{seen}", command=command, rc=done.rc, output=seen
             )
-        return output
+        return done.stdout
 
     def kubeconfig(self, name: str, network: str) -> str:
         """The administrator's kubeconfig, as the control plane has it."""
         command = [self.require(), "get", "kubeconfig", "--name", name]
-        environment = _environment(Path(os.devnull), network)
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
-        except subprocess.TimeoutExpired:
-            raise CommandFailed(
-                f"Reading the kubeconfig of kind cluster {name}: `{' '.join(command)}` gave no answer in 60 s.",
-                command=command,
-            ) from None
-        if done.returncode:
-            raise CommandFailed(
-                f"Reading the kubeconfig of kind cluster {name}: `{' '.join(command)}` ended with {done.returncode}: "
-                f"{tail(done.stderr)}",
-                command=command,
-                rc=done.returncode,
-            )
-        return done.stdout
+        done = run(command, _ANSWER_WITHIN, env=_environment(Path(os.devnull), network))
+        return require(done, command, doing=f"Reading the kubeconfig of kind cluster {name}")
 
 
 def _environment(kubeconfig: Path, network: str) -> dict[str, str]:
@@ -261,12 +178,6 @@ def _environment(kubeconfig: Path, network: str) -> dict[str, str]:
         "KIND_EXPERIMENTAL_PROVIDER": "docker",
         "KIND_EXPERIMENTAL_DOCKER_NETWORK": network,
     }
-
-
-def _kill_group(process: subprocess.Popen[str]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _container(found: dict[str, t.Any]) -> Container:

@@ -14,7 +14,9 @@ PLUGINS = "ansible_collections.drystone.platform.plugins"
 
 # An import may only lead from a layer to one above it in this list, or to another file of the same package.
 LAYERS = (
-    {"_argspec", "_command", "_cryptography", "_errors"},
+    {"_argspec", "_cryptography", "_errors"},
+    {"_command"},
+    {"_docker"},
     {"_artifacts", "_git", "_host", "_kube", "_module"},
     {"_kstatus"},
     {"_apply_set", "_credentials", "_kind", "_policy", "_ready"},
@@ -99,6 +101,21 @@ def test_modules_end_in_one_way(module: str) -> None:
         for node in ast.walk(ast.parse(MODULES[module].read_text()))
     }
     assert names & {"exit_json", "_diff", "DrystoneError"} == set()
+
+
+def test_external_commands_run_in_one_place_and_docker_in_another() -> None:
+    # bundle_build shows what make prints while it runs.
+    plugins = {path: ast.parse(path.read_text()) for path in (ROOT / "plugins").rglob("*.py")}
+    running, docker = set(), set()
+    for path, tree in plugins.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import) and any(alias.name == "subprocess" for alias in node.names):
+                running.add(name_of(path))
+            first = node.elts[0] if isinstance(node, ast.List) and node.elts else None
+            if isinstance(first, ast.Constant) and first.value == "docker":
+                docker.add(name_of(path))
+    assert running == {"action.bundle_build", "module_utils._command"}
+    assert docker == set()
 
 
 @pytest.fixture(scope="module")

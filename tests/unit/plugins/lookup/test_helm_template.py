@@ -80,12 +80,12 @@ def test_a_value_that_helm_would_ignore_is_refused_before_helm_is_called(chart: 
 
 
 def test_a_failure_of_helm_is_told(chart: str, fake_binary: str) -> None:
-    with pytest.raises(AnsibleError, match=r"helm template of .* failed with status 1: parse error"):
+    with pytest.raises(AnsibleError, match=r"Rendering the chart .* ended with 1: parse error"):
         look_up(chart, fake_binary, values={"replicas": 3})
 
 
 def test_a_missing_binary_is_named(chart: str) -> None:
-    with pytest.raises(AnsibleError, match=r"/nowhere/helm.*No such file.*role artifacts"):
+    with pytest.raises(AnsibleError, match=r"/nowhere/helm: not found. The role artifacts provides it"):
         look_up(chart, "/nowhere/helm")
 
 

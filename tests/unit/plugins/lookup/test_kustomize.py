@@ -54,12 +54,12 @@ def test_build_leaves_no_directory_behind(fake_binary: str) -> None:
 
 
 def test_failure_names_the_bases_and_what_kustomize_said(fake_binary: str) -> None:
-    with pytest.raises(AnsibleError, match="build of broken failed with status 1: no such base"):
+    with pytest.raises(AnsibleError, match=r"Rendering the kustomization of broken: .* ended with 1: no such base"):
         kustomize.build({"resources": ["broken"]}, fake_binary)
 
 
 def test_missing_binary_is_named() -> None:
-    with pytest.raises(AnsibleError, match=r"/nowhere/kustomize.*No such file"):
+    with pytest.raises(AnsibleError, match=r"/nowhere/kustomize: not found. The role artifacts provides it"):
         kustomize.build({}, "/nowhere/kustomize")
 
 

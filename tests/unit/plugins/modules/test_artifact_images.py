@@ -17,7 +17,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.drystone.platform.plugins.module_utils._artifacts.images import Image, Images, Outcome
 from ansible_collections.drystone.platform.plugins.module_utils._artifacts.lock import Lock
 from ansible_collections.drystone.platform.plugins.module_utils._artifacts.registry import LABEL, registry_container
-from ansible_collections.drystone.platform.plugins.module_utils._command import NOT_FOUND, Result
+from ansible_collections.drystone.platform.plugins.module_utils._command import NOT_FOUND, TIMED_OUT, Result
 from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, FetchFailed, InvalidInput
 from ansible_collections.drystone.platform.plugins.modules import artifact_images
 
@@ -43,8 +43,8 @@ class Engine:
         if verb in self.fail and any(argv[-2].endswith(word) for word in self.fail[verb].stdout.split() or [""]):
             return self.fail[verb]
         if verb == "docker image":
-            found = self.ids.get(argv[-1], "")
-            return Result(0 if found else 1, stdout=f"{found}\n")
+            found = self.ids.get(argv[-1])
+            return Result(0, f"{found}\n") if found else Result(1, "\n", f"Error: No such image: {argv[-1]}")
         if verb == "docker pull":
             self.ids[argv[-1]] = f"id of {argv[-1]}"
         if verb == "docker tag":
@@ -228,6 +228,17 @@ def test_a_missing_program_is_told_as_such(site: Site) -> None:
     assert error.facts["failures"][0]["reason"] == "failed"
 
 
+def test_a_copy_that_takes_too_long_says_so_and_a_dead_engine_is_no_missing_image(site: Site) -> None:
+    site.engine.fail["skopeo copy"] = Result(TIMED_OUT, stderr="skopeo copy: no answer within 1800 s")
+    error = site.fail(TOOL)
+    assert "no answer within 1800 s -- It was stopped. Check the network and the engine" in error.msg
+    assert error.facts["failures"][0]["reason"] == "failed"
+    site.engine.fail["docker image"] = Result(1, stderr="Cannot connect to the Docker daemon")
+    with pytest.raises(CommandFailed, match=r"Looking for image drystone\.local/node:v2: .* Cannot connect"):
+        site.ensure(NODE)
+    assert site.engine.of("docker pull") == []
+
+
 def test_all_failures_are_told_at_once_and_the_rest_is_there(site: Site) -> None:
     lost = [dataclasses.replace(TOOL, name=name, path=f"org/{name}:v1", target=f"{name}:v1") for name in ("a", "b")]
     site.engine.fail["skopeo copy"] = Result(1, stdout="org/a:v1 org/b:v1", stderr="manifest unknown")
@@ -250,7 +261,7 @@ class Docker:
 
     @property
     def removed(self) -> list[str]:
-        return [argv[-1] for argv in self.calls if argv[1] == "rm"]
+        return [argv[-1] for argv in self.calls if argv[1:3] == ["container", "rm"]]
 
 
 def test_a_registry_runs_for_a_moment_and_a_killed_run_s_goes_first() -> None:

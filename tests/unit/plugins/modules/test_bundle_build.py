@@ -45,8 +45,8 @@ class Graph:
         (root / "Makefile").write_text(GRAPH)
         self.make = ["make", "--no-print-directory", "--directory", str(root), f"CACHE={self.cache}", "VERSION=1"]
 
-    def build(self, image: str = "true", *, check: bool = False) -> dict[str, object]:
-        return action.build([*self.make, f"IMAGE={image}"], str(self.cache), 2, check=check)
+    def build(self, image: str = "true", *, check: bool = False, timeout: float = 300) -> dict[str, object]:
+        return action.build([*self.make, f"IMAGE={image}"], str(self.cache), 2, check=check, timeout=timeout)
 
     @property
     def done(self) -> list[str]:
@@ -101,6 +101,14 @@ def test_a_failure_says_what_was_printed_and_the_next_run_goes_on_there(graph: G
     assert "the disk is full" in str(failed["msg"])
     assert str(failed["log"]) in str(failed["msg"])
     assert graph.build()["steps"] == ["image tool"]
+    assert graph.done == ["tool", "image"]
+
+
+def test_a_build_that_takes_too_long_is_stopped_and_goes_on_later(graph: Graph) -> None:
+    stopped = graph.build("sleep 600", timeout=0)
+    assert stopped["failed"]
+    assert "was not done after 0 s (timeout), so it was stopped. What is finished is kept" in str(stopped["msg"])
+    assert "failed" not in graph.build()
     assert graph.done == ["tool", "image"]
 
 
@@ -171,4 +179,5 @@ def test_the_documented_options_are_those_that_are_taken() -> None:
     documented = yaml.safe_load(bundle_build.DOCUMENTATION)["options"]
     source = Path(action.__file__).read_text()
     assert sorted(documented) == sorted(re.findall(r'^ {16}"(\w+)": {"type"', source, re.MULTILINE))
-    assert f'"default": {documented["jobs"]["default"]}' in source
+    for name in ("jobs", "timeout"):
+        assert f'"{name}": {{"type": "int", "default": {documented[name]["default"]}}}' in source
