@@ -128,6 +128,8 @@ def test_nothing_secret_is_shown_also_by_a_rotation_and_the_old_credentials_are_
     assert done.code == 0, done.output
     after = [secret(kubectl, namespace, name)[key] for namespace, name, key in names]
     assert [old for old, new in zip(before, after, strict=True) if old == new] == []
+    kept = kubectl.json("get", "secrets", "--all-namespaces", "--selector=app.kubernetes.io/part-of=git-sync")["items"]
+    assert [one for one in kept if one["metadata"]["name"].endswith(("-staged", "-previous"))] == []
     secrets = [line for value in before + after for line in value.splitlines() if not line.startswith("-----")]
     secrets += [base64.b64encode(value.encode()).decode() for value in before + after]
     assert [one for one in secrets if one in done.output] == []
