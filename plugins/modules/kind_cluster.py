@@ -16,8 +16,9 @@ description:
     settings are fixed when kind creates the cluster (image, number of nodes, published ports, mounts, configuration
     patches). If one of them differs, the module fails and reports the exact difference, unless O(recreate=true).
   - Changes a cluster only if it was created with the same O(state_dir). Before it creates anything, the module writes a
-    nonce to that directory and mounts a file with the nonce in its name into every node, where C(docker inspect) shows
-    it.
+    nonce to that directory. It mounts a file with the nonce in its name into every node, and sets the nonce as the
+    label C(drystone.dev/owner) of the network; C(docker inspect) shows both. A cluster or a network without it is
+    refused with the evidence.
   - If a run is killed while it creates a cluster, the next run removes the incomplete cluster and starts again.
   - Neither reads nor writes the user's kubeconfig. Published ports listen on 127.0.0.1 only.
 author:
@@ -42,11 +43,14 @@ options:
     required: true
   state:
     description:
-      - Whether the cluster exists.
+      - V(present) creates the cluster or updates it to match the specification.
       - V(absent) removes the nodes, the kubeconfig and the module's files in O(state_dir). It removes the network if
         the module created it and nothing else uses it.
+      - V(network) writes the nonce and creates the network only, for containers that join it before the nodes do.
+      - V(started) starts the nodes that exist, whatever the specification, and writes the kubeconfig if it is lost. It
+        does not touch what a killed run left of a creation or a removal; see RV(interrupted).
     type: str
-    choices: [present, absent]
+    choices: [present, absent, network, started]
     default: present
   image:
     description:
@@ -97,8 +101,8 @@ options:
             required: true
   network:
     description:
-      - Docker network of the nodes, O(name) by default. If it does not exist, the module creates it with the label
-        C(drystone.dev/cluster=NAME).
+      - Docker network of the nodes, O(name) by default. If it does not exist, the module creates it with the labels
+        C(drystone.dev/cluster) and C(drystone.dev/owner) and the MTU of the engine's default network.
     type: str
   api_port:
     description:
@@ -287,6 +291,21 @@ EXAMPLES = r"""
     nodes: "{{ example_nodes }}"
     recreate: true
 
+- name: Make the network that a registry joins first
+  drystone.platform.kind_cluster:
+    name: example
+    state: network
+    kubeconfig: /var/lib/example/kubeconfig
+    state_dir: /var/lib/example
+
+- name: Start a cluster that was stopped, before its data is saved
+  drystone.platform.kind_cluster:
+    name: example
+    state: started
+    kubeconfig: /var/lib/example/kubeconfig
+    state_dir: /var/lib/example
+  register: example_nodes_started
+
 - name: Remove the cluster
   drystone.platform.kind_cluster:
     name: example
@@ -329,11 +348,18 @@ context:
   type: str
   sample: kind-example
 node_names:
-  description: Names of the specified nodes.
-  returned: when O(state=present)
+  description: Names of the specified nodes; with O(state=started), of the nodes that exist.
+  returned: when O(state=present) or O(state=started)
   type: list
   elements: str
   sample: [example-control-plane, example-worker, example-worker2]
+interrupted:
+  description:
+    - V(create) or V(delete) if a run was killed in the middle of that, so that what is there is no whole cluster; else
+      empty.
+  returned: when O(state=started)
+  type: str
+  sample: ""
 prefetch:
   description: The results of pulling images while kubeadm ran.
   returned: when O(state=present)
@@ -366,12 +392,15 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._command import end_with_commands
 from ansible_collections.drystone.platform.plugins.module_utils._kind.argspec import argument_spec
-from ansible_collections.drystone.platform.plugins.module_utils._kind.cluster import KindCluster, Settings
+from ansible_collections.drystone.platform.plugins.module_utils._kind.cluster import KindCluster
 from ansible_collections.drystone.platform.plugins.module_utils._kind.docker import (
     Docker,
     Kind,
     find_program,
 )
+from ansible_collections.drystone.platform.plugins.module_utils._kind.outcome import Settings
+from ansible_collections.drystone.platform.plugins.module_utils._kind.removal import Removal
+from ansible_collections.drystone.platform.plugins.module_utils._kind.start import make_network, start
 from ansible_collections.drystone.platform.plugins.module_utils._kind.state import ClusterState
 from ansible_collections.drystone.platform.plugins.module_utils._kind.validate import parse, require_name
 from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
@@ -385,16 +414,20 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     docker = Docker(find_program("docker", "PATH"))
     timeouts = {key: params[key] for key in ("create_timeout", "api_timeout", "lock_timeout", "prefetch_timeout")}
     settings = Settings(Path(params["kubeconfig"]), recreate=params["recreate"], **timeouts)
-    cluster = KindCluster(docker, Kind(params["kind_binary"]), ClusterState(Path(params["state_dir"])), settings)
+    kind, state = Kind(params["kind_binary"]), ClusterState(Path(params["state_dir"]))
+    name, network, check = params["name"], params["network"], module.check_mode
+    more: dict[str, t.Any] = {}
     if spec:
-        outcome = cluster.present(spec, module.check_mode)
-        more: dict[str, t.Any] = {
-            "node_names": [node.name for node in spec.nodes],
-            "prefetch": [one.to_dict() for one in outcome.prefetch],
-        }
+        outcome = KindCluster(docker, kind, state, settings).present(spec, check)
+        more["node_names"] = [node.name for node in spec.nodes]
+        more["prefetch"] = [one.to_dict() for one in outcome.prefetch]
+    elif params["state"] == "network":
+        outcome = make_network(docker, state, settings, name, network, check)
+    elif params["state"] == "started":
+        outcome, more = start(docker, kind, state, settings, name, network, check)
     else:
-        outcome = cluster.absent(params["name"], params["network"], module.check_mode)
-        more = {"kept": outcome.kept}
+        outcome = Removal(docker, state, settings).run(name, network, check)
+        more["kept"] = outcome.kept
     for one in outcome.prefetch:
         if one.error:
             module.warn(f"Prefetching {one.reference or 'images'} on {one.node}: {one.error}")

@@ -47,7 +47,7 @@ def argument_spec() -> dict[str, dict[str, t.Any]]:
     }
     return {
         "name": needed,
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "state": {"type": "str", "choices": ["present", "absent", "network", "started"], "default": "present"},
         "image": {"type": "str"},
         "nodes": dicts(node),
         "network": {"type": "str"},

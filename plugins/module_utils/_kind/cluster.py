@@ -10,8 +10,6 @@ import contextlib
 import json
 import time
 import typing as t
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, DrystoneError, NotReady
 from ansible_collections.drystone.platform.plugins.module_utils._host.proc import Proc
@@ -19,47 +17,21 @@ from ansible_collections.drystone.platform.plugins.module_utils._kind import kub
 from ansible_collections.drystone.platform.plugins.module_utils._kind.diff import predict, snapshot
 from ansible_collections.drystone.platform.plugins.module_utils._kind.docker import Container, Docker, Kind
 from ansible_collections.drystone.platform.plugins.module_utils._kind.node_api import NodeApi
+from ansible_collections.drystone.platform.plugins.module_utils._kind.outcome import Outcome, Settings
 from ansible_collections.drystone.platform.plugins.module_utils._kind.plan import (
     RUNNING,
     Action,
     Seen,
-    plan_absent,
     plan_present,
     refuse,
+    require_own_network,
     require_ownership,
 )
 from ansible_collections.drystone.platform.plugins.module_utils._kind.prefetch import Prefetcher, Pulled
 from ansible_collections.drystone.platform.plugins.module_utils._kind.spec import CONTROL_PLANE, ClusterSpec
-from ansible_collections.drystone.platform.plugins.module_utils._kind.state import ClusterState
+from ansible_collections.drystone.platform.plugins.module_utils._kind.state import ClusterState, nonce_of
 
 NodeApiFactory = t.Callable[[str, ClusterSpec, float], NodeApi]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to go about it."""
-
-    kubeconfig: Path
-    recreate: bool = False
-    create_timeout: float = 600
-    api_timeout: float = 120
-    lock_timeout: float = 60
-    prefetch_timeout: float = 30
-
-
-@dataclass
-class Outcome:
-    """What a run did, or would do."""
-
-    plan: list[Action]
-    before: dict[str, t.Any] = field(default_factory=dict)
-    after: dict[str, t.Any] = field(default_factory=dict)
-    kept: list[str] = field(default_factory=list)
-    prefetch: list[Pulled] = field(default_factory=list)
-
-    @property
-    def changed(self) -> bool:
-        return bool(self.plan)
 
 
 class KindCluster:
@@ -86,8 +58,6 @@ class KindCluster:
         self._clock = clock
         self._sleep = sleep
 
-    # Present
-
     def present(self, spec: ClusterSpec, check: bool = False) -> Outcome:
         """Make the cluster what is described, or in check mode only say how."""
         kubeconfig_file.reject_shared_path(self._settings.kubeconfig)
@@ -112,14 +82,11 @@ class KindCluster:
         before = snapshot(spec, seen, found, path)
         return Outcome(plan, before, predict(spec, plan, seen, before, found, path)), seen
 
-    def _containers(self, name: str) -> Seen:
-        return Seen(containers=self._docker.containers(name), nonces=self._state.nonces())
-
     def _look(self, spec: ClusterSpec) -> tuple[Seen, dict[str, dict[str, t.Any]]]:
         containers = self._docker.containers(spec.name)
         nonces = self._state.nonces()
         require_ownership(spec.name, Seen(containers=containers, nonces=nonces))
-        interrupted = self._state.interrupted
+        interrupted = self._state.interrupted([one.id for one in containers])
         problem, patches, found = None, None, {}
         if containers and not interrupted:
             problem = kubeconfig_file.problem(self._settings.kubeconfig, None, spec.context)
@@ -140,6 +107,7 @@ class KindCluster:
             patches=patches,
             file_changes=node_files.changes(spec.mounts),
         )
+        require_own_network(spec.name, seen)
         return seen, found
 
     def _do(self, spec: ClusterSpec, plan: t.Sequence[Action], seen: Seen, lock: int) -> list[Pulled]:
@@ -150,11 +118,11 @@ class KindCluster:
             self._require_tools(spec)
         kubeconfig_file.require_ours(self._settings.kubeconfig, spec.context)
         if "create_network" in verbs:
-            self._docker.create_network(spec.network, spec.name)
+            self._docker.create_network(spec.network, spec.name, str(nonce_of(str(self._state.owner_file()))))
         for change in seen.file_changes:
             node_files.write(change)
         if creating:
-            self._state.begin("create")
+            self._state.begin("create", [one.id for one in seen.containers])
             self._docker.remove(seen.containers)
             prefetcher = self._create(spec, lock)
         for action in plan:
@@ -211,58 +179,6 @@ class KindCluster:
             raise
         self._state.finish_create(spec.patches())
         return prefetcher
-
-    # Absent
-
-    def absent(self, name: str, network: str, check: bool = False) -> Outcome:
-        """Remove what was made here, and nothing else."""
-        kubeconfig_file.reject_shared_path(self._settings.kubeconfig)
-        outcome = self._plan_absent(name, network)
-        if check or not outcome.changed:
-            return outcome
-        with self._state.lock(self._settings.lock_timeout):
-            containers = self._containers(name)
-            require_ownership(name, containers)
-            self._state.begin("delete")
-            self._docker.remove(containers.containers)
-            outcome.kept = self._remove_network(name, network, outcome.kept)
-            if not kubeconfig_file.foreign_reason(self._settings.kubeconfig, f"kind-{name}"):
-                kubeconfig_file.remove(self._settings.kubeconfig)
-            self._state.clear()
-        return outcome
-
-    def _remove_network(self, name: str, network: str, kept: list[str]) -> list[str]:
-        found = self._docker.network(network)
-        users = self._docker.users_of_network(found) if found else set()
-        plan, still_kept = plan_absent(name, Seen(network=found, network_users=users))
-        if found and plan:
-            self._docker.remove_network(found)
-        return [one for one in kept if not one.startswith("network ")] + still_kept
-
-    def _plan_absent(self, name: str, network: str) -> Outcome:
-        containers = self._containers(name)
-        require_ownership(name, containers)
-        found = self._docker.network(network)
-        files = [str(path) for path in self._state.files()]
-        path = self._settings.kubeconfig
-        reason = kubeconfig_file.foreign_reason(path, f"kind-{name}")
-        if path.exists() and not reason:
-            files.insert(0, str(path))
-        seen = Seen(
-            containers=containers.containers,
-            nonces=containers.nonces,
-            network=found,
-            network_users=self._docker.users_of_network(found) if found else set(),
-            files=files,
-        )
-        plan, kept = plan_absent(name, seen)
-        if reason:
-            kept.append(f"kubeconfig {path}: {reason}")
-        nodes = {one.name: one.status for one in seen.containers}
-        networks = [network] if found and any(one.verb == "remove_network" for one in plan) else []
-        before = {"nodes": nodes, "networks": networks, "files": files} if plan else {}
-        after: dict[str, t.Any] = {"nodes": {}, "networks": [], "files": []} if plan else {}
-        return Outcome(plan, before, after, kept)
 
 
 def _control_plane_runs(containers: t.Iterable[Container]) -> bool:

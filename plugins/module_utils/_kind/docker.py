@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.drystone.platform.plugins.module_utils._command import TIMED_OUT, require, run, tail
@@ -21,7 +21,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kind.state impo
 
 CLUSTER_LABEL = "io.x-k8s.kind.cluster"
 ROLE_LABEL = "io.x-k8s.kind.role"
-NETWORK_LABEL = "drystone.dev/cluster"
+CLUSTER_NAME_LABEL, OWNER_LABEL = "drystone.dev/cluster", "drystone.dev/owner"
 _ANSWER_WITHIN = 60.0
 
 
@@ -64,7 +64,9 @@ class Network:
 
     id: str
     name: str
-    cluster: str | None
+    nonce: str | None
+    created: str = ""
+    labels: t.Mapping[str, str] = field(default_factory=dict)
 
 
 def find_program(name: str, option: str) -> str:
@@ -102,21 +104,22 @@ class Docker:
         if len(ids) > 1:
             raise CommandFailed(f"{doing}: there are {len(ids)} of that name ({', '.join(ids)}); remove all but one.")
         found = json.loads(self._client.do("network", "inspect", ids[0], doing=doing))[0]
-        return Network(found["Id"], name, (found.get("Labels") or {}).get(NETWORK_LABEL))
+        labels = found.get("Labels") or {}
+        return Network(found["Id"], name, labels.get(OWNER_LABEL), found.get("Created", ""), labels)
 
     def users_of_network(self, network: Network) -> set[str]:
         """The ids of all containers that need the network; a stopped one does too."""
         doing = f"Looking for users of docker network {network.name}"
         return set(self._client.containers(f"network={network.id}", doing=doing))
 
-    def create_network(self, name: str, cluster: str) -> None:
+    def create_network(self, name: str, cluster: str, nonce: str) -> None:
         doing = f"Creating docker network {name}"
         # A network doesn't inherit the MTU of the default bridge, and pods behind a smaller one would lose packets.
         form = '{{index .Options "com.docker.network.driver.mtu"}}'
         mtu = self._client.do("network", "inspect", "bridge", "--format", form, doing=doing).strip()
         options = ["--opt", f"com.docker.network.driver.mtu={mtu}"] if mtu.isdigit() else []
-        label = f"{NETWORK_LABEL}={cluster}"
-        self._client.do("network", "create", "--driver", "bridge", *options, "--label", label, name, doing=doing)
+        labels = ["--label", f"{CLUSTER_NAME_LABEL}={cluster}", "--label", f"{OWNER_LABEL}={nonce}"]
+        self._client.do("network", "create", "--driver", "bridge", *options, *labels, name, doing=doing)
 
     def remove_network(self, network: Network) -> None:
         self._client.do("network", "rm", network.id, doing=f"Removing docker network {network.name}")

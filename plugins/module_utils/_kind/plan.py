@@ -81,9 +81,38 @@ def require_ownership(name: str, seen: Seen) -> None:
     )
 
 
+def require_own_network(name: str, seen: Seen) -> None:
+    """Stop with the evidence if the network of the cluster isn't ours: nothing may join it or be removed with it."""
+    if seen.network is None or seen.network.nonce in seen.nonces:
+        return
+    mark = "the owner mark of another state directory" if seen.network.nonce else "no owner mark"
+    raise Refused(
+        f"Docker network {seen.network.name} exists and wasn't made here for kind cluster {name}, so nothing was "
+        f"changed. Seen: {_evidence(seen.network)}; it has {mark}. Choose another network (option network, role "
+        f"variable kind_cluster_network), or, if nobody needs it, remove it: docker network rm {seen.network.id[:12]}",
+        network=seen.network.name,
+    )
+
+
+def plan_network(network: str, seen: Seen) -> list[Action]:
+    """Order the steps to the network alone."""
+    return [] if seen.network else [Action("create", "create_network", network, "there is no such network")]
+
+
+def plan_start(context: str, seen: Seen) -> list[Action]:
+    """Order the steps that have what is there run again, whatever is described."""
+    stopped = [one for one in seen.containers if one.status != RUNNING]
+    # Workers find the API server by name: it has to be there first.
+    stopped.sort(key=lambda one: (one.role != CONTROL_PLANE, one.name))
+    plan = [Action("start", "start_node", one.name, f"its container is {one.status}") for one in stopped]
+    if seen.kubeconfig_problem:
+        plan.append(Action("in_place", "write_kubeconfig", context, seen.kubeconfig_problem))
+    return plan
+
+
 def plan_present(spec: ClusterSpec, seen: Seen, recreate: bool) -> list[Action]:
     """Order the steps from what was seen to what is described."""
-    plan = [Action("create", "create_network", spec.network, "there is no such network")] if not seen.network else []
+    plan = plan_network(spec.network, seen)
     plan += [Action("in_place", "write_file", str(one.path), one.reason) for one in seen.file_changes]
     creation = Action("create", "create_cluster", spec.name, "no node of it exists")
     nodes = ", ".join(one.name for one in seen.containers)
@@ -105,12 +134,7 @@ def plan_present(spec: ClusterSpec, seen: Seen, recreate: bool) -> list[Action]:
             Action(class_, "remove_nodes", nodes, reasons),
             Action(class_, "create_cluster", spec.name, reasons),
         ]
-    stopped = [one for one in seen.containers if one.status != RUNNING]
-    # Workers find the API server by name: it has to be there first.
-    stopped.sort(key=lambda one: (one.role != CONTROL_PLANE, one.name))
-    plan += [Action("start", "start_node", one.name, f"its container is {one.status}") for one in stopped]
-    if seen.kubeconfig_problem:
-        plan.append(Action("in_place", "write_kubeconfig", spec.context, seen.kubeconfig_problem))
+    plan += plan_start(spec.context, seen)
     plan += [Action("in_place", "patch_node", patch.node, patch.summary()) for patch in seen.patches or ()]
     return plan
 
@@ -135,8 +159,8 @@ def plan_absent(name: str, seen: Seen) -> tuple[list[Action], list[str]]:
         plan.append(Action("remove", "remove_nodes", names, "state is absent"))
     if seen.network:
         others = seen.network_users - {one.id for one in seen.containers}
-        if seen.network.cluster != name:
-            kept.append(f"network {seen.network.name}: not made here (no label of cluster {name})")
+        if seen.network.nonce not in seen.nonces:
+            kept.append(f"network {_evidence(seen.network)}: not made here for cluster {name}")
         elif others:
             used = ", ".join(sorted(one[:12] for one in others))
             kept.append(f"network {seen.network.name}: in use by containers {used}")
@@ -145,6 +169,11 @@ def plan_absent(name: str, seen: Seen) -> tuple[list[Action], list[str]]:
     if seen.files:
         plan.append(Action("remove", "remove_files", ", ".join(seen.files), "state is absent"))
     return plan, kept
+
+
+def _evidence(network: Network) -> str:
+    labels = ", ".join(f"{key}={value}" for key, value in sorted(network.labels.items())) or "none"
+    return f"{network.name} ({network.id[:12]}, created {network.created}, labels: {labels})"
 
 
 def _differences(spec: ClusterSpec, seen: Seen) -> t.Iterator[str]:

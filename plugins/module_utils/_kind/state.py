@@ -136,22 +136,30 @@ class ClusterState:
         if not path.exists():
             write_durably(path, nonce + "\n")
 
-    @property
-    def interrupted(self) -> str | None:
-        """The operation that was begun and never finished."""
+    def interrupted(self, containers: t.Collection[str]) -> str | None:
+        """The operation that was begun and never finished, given the ids of the containers that are there.
+
+        While everything is there that it was going to remove, nothing has happened to the cluster.
+        """
         if not self._intent.exists() or self._created.exists():
             return None
-        return str(_read_json(self._intent).get("operation") or "create")
+        begun = _read_json(self._intent)
+        removes = begun.get("removes")
+        if removes and isinstance(removes, list) and set(removes) <= set(containers):
+            return None
+        return str(begun.get("operation") or "create")
 
     @property
     def created(self) -> dict[str, t.Any] | None:
         """What the cluster was made from; empty if that was lost; None if no creation was finished."""
         return _read_json(self._created) if self._created.exists() else None
 
-    def begin(self, operation: str) -> None:
-        """Announces a create or a delete: until it is finished the cluster counts as half of one."""
+    def begin(self, operation: str, removes: t.Collection[str] = ()) -> None:
+        """Announces a create or a delete, and the containers that go: until it is finished a cluster counts as half."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_durably(self._intent, json.dumps({"operation": operation, "pid": os.getpid()}) + "\n")
+        write_durably(
+            self._intent, json.dumps({"operation": operation, "pid": os.getpid(), "removes": sorted(removes)}) + "\n"
+        )
         self._created.unlink(missing_ok=True)
         _sync_directory(self.directory)
 
@@ -167,18 +175,20 @@ class ClusterState:
         with tempfile.TemporaryDirectory(dir=self.directory, prefix=_SCRATCH_PREFIX) as path:
             yield Path(path)
 
-    def files(self) -> list[Path]:
+    def files(self, keep_owner: bool = False) -> list[Path]:
         """What is ours in the directory, the lock last: it goes when everything else is gone."""
         if not self.directory.is_dir():
             return []
-        owners = sorted(path for path in self.directory.iterdir() if nonce_of(path.name))
+        owners = sorted(path for path in self.directory.iterdir() if nonce_of(path.name) and not keep_owner)
         scratch = sorted(self.directory.glob(_SCRATCH_PREFIX + "*"))
         named = [self._created, *scratch, *owners, self._intent, self.directory / "lock"]
-        return [path for path in named if path.exists()]
+        found = [path for path in named if path.exists()]
+        # Beside a mark that stays the lock alone is nothing to remove.
+        return [] if keep_owner and found == named[-1:] else found
 
-    def clear(self) -> None:
-        """Removes what is ours, and the directory if nothing else lies in it."""
-        for path in self.files():
+    def clear(self, keep_owner: bool = False) -> None:
+        """Removes what is ours, if need be without the owner mark, and the directory if nothing else lies in it."""
+        for path in self.files(keep_owner):
             _remove(path)
         with contextlib.suppress(OSError):
             self.directory.rmdir()

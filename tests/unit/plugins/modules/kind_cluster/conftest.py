@@ -128,6 +128,12 @@ class Host:
     def absent(self, check: bool = False, **changes: t.Any) -> dict[str, t.Any]:
         return self.run(check, state="absent", image=None, nodes=None, api_port=None, **changes)
 
+    def network(self, check: bool = False, **changes: t.Any) -> dict[str, t.Any]:
+        return self.run(check, state="network", image=None, nodes=None, api_port=None, **changes)
+
+    def started(self, check: bool = False, **changes: t.Any) -> dict[str, t.Any]:
+        return self.run(check, state="started", image=None, nodes=None, api_port=None, **changes)
+
     def start(self, environment: dict[str, str] | None = None, **changes: t.Any) -> subprocess.Popen[str]:
         """Start the module as a process of its own, to be killed."""
         process = subprocess.Popen(

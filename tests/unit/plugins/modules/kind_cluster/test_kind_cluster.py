@@ -33,6 +33,11 @@ def tree(directory: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
 
 
+def nonce(host: Host) -> str:
+    (owner,) = host.state_dir.glob("owner-*")
+    return owner.name.removeprefix("owner-")
+
+
 def with_labels(host: Host, number: int, labels: dict[str, t.Any]) -> list[dict[str, t.Any]]:
     nodes: list[dict[str, t.Any]] = copy.deepcopy(host.params["nodes"])
     nodes[number]["labels"] = labels
@@ -57,7 +62,7 @@ def test_creates_cluster_network_kubeconfig_labels_and_taints(host: Host) -> Non
     control_plane_taints = host.node(f"{NAME}-control-plane")["spec"]["taints"]
     assert [one["key"] for one in control_plane_taints] == ["node-role.kubernetes.io/control-plane"]
     (network,) = host.read()["networks"].values()
-    assert network["Labels"] == {"drystone.dev/cluster": NAME}
+    assert network["Labels"] == {"drystone.dev/cluster": NAME, "drystone.dev/owner": nonce(host)}
     assert result["node_names"] == ALL
     assert result["diff"]["before"] == {}
     assert result["diff"]["after"]["nodes"][f"{NAME}-worker"]["labels"] == {WORKER_LABEL: "", POOL: "apps"}
@@ -112,15 +117,6 @@ def test_network_has_the_mtu_of_the_default_bridge(host: Host) -> None:
     (network,) = host.read()["networks"].values()
 
     assert network["Options"] == {"com.docker.network.driver.mtu": "1400"}
-
-
-def test_a_network_that_is_there_is_used_as_it_is(host: Host) -> None:
-    with host.world() as world:
-        world.add_network(NAME, {})
-    result = host.run()
-
-    assert classes(result) == [("create", "create_cluster", NAME)]
-    assert host.calls("docker", "network", "create") == []
 
 
 def test_check_mode_predicts_creation_and_makes_nothing(host: Host) -> None:
@@ -230,6 +226,39 @@ def test_foreign_cluster_is_refused_with_evidence_and_left_alone(host: Host, sta
     assert not host.state_dir.exists()
     after = host.read()
     assert (after["containers"], after["networks"]) == (before["containers"], before["networks"])
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("state", ["present", "network"])
+@pytest.mark.parametrize(
+    ("labels", "mark"),
+    [
+        ({}, "labels: none); it has no owner mark"),
+        ({"drystone.dev/cluster": NAME}, f"labels: drystone.dev/cluster={NAME}); it has no owner mark"),
+        ({"drystone.dev/owner": "0" * 32}, "it has the owner mark of another state directory"),
+    ],
+)
+def test_foreign_network_is_refused_with_evidence_and_left_alone(
+    host: Host, labels: dict[str, str], mark: str, state: str, check: bool
+) -> None:
+    with host.world() as world:
+        world.add_network(NAME, labels)
+    result = host.run(check) if state == "present" else host.network(check)
+
+    assert result["failed"]
+    assert f"Docker network {NAME} exists and wasn't made here" in result["msg"]
+    assert mark in result["msg"]
+    assert "docker network rm 0000" in result["msg"]
+    assert host.writes() == []
+    assert not host.state_dir.exists()
+
+
+def test_a_network_of_ours_that_somebody_replaced_is_refused(cluster: Host) -> None:
+    with cluster.world() as world:
+        world["networks"] = {}
+        world.add_network(NAME, {})
+    assert "wasn't made here" in cluster.run(recreate=True)["msg"]
+    assert cluster.writes() == []
 
 
 def test_one_foreign_node_among_ours_stops_everything(cluster: Host) -> None:
@@ -373,6 +402,17 @@ def test_killed_in_removal_a_creation_makes_a_whole_cluster(cluster: Host) -> No
     assert cluster.containers() == dict.fromkeys(ALL, "running")
 
 
+@pytest.mark.parametrize("changes", [{"state": "absent"}, {"recreate": True, "api_port": 1}])
+def test_killed_before_anything_was_removed_the_cluster_is_still_one(cluster: Host, changes: dict[str, t.Any]) -> None:
+    before = cluster.containers()
+    cluster.run_killed("before docker container rm", **changes)
+    assert cluster.started()["interrupted"] == ""
+    result = cluster.run()
+
+    assert (result["failed"], result["plan"]) == (False, [])
+    assert cluster.containers() == before
+
+
 def test_two_runs_at_once_never_interleave(host: Host) -> None:
     with host.world() as world:
         world["kind_pause"] = 0.4
@@ -501,7 +541,7 @@ def test_what_only_creation_can_set_is_refused_exactly(
     with cluster.world() as world:
         world["images"]["drystone.local/node:v2"] = "sha256:2"
         if "network" in changes:
-            world.add_network("elsewhere", {})
+            world.add_network("elsewhere", {"drystone.dev/owner": nonce(cluster)})
     ids = set(cluster.read()["containers"])
     refused = cluster.run(**changes)
 
@@ -710,24 +750,136 @@ def test_absent_removes_everything_of_ours_and_nothing_else(cluster: Host) -> No
     assert not cluster.state_dir.exists()
 
 
-def test_absent_keeps_what_others_use(cluster: Host) -> None:
+def test_absent_keeps_what_others_use_and_the_proof_that_it_is_ours(cluster: Host) -> None:
     (cluster.state_dir / "certs.d").mkdir()
+    mark = nonce(cluster)
     with cluster.world() as world:
         (network,) = world["networks"].values()
         registry = world.add_node("none", "registry", {"role": "", "image": "x"}, 1, NAME)
+    predicted = cluster.absent(check=True)
     result = cluster.absent()
 
+    assert predicted["plan"] == result["plan"]
     assert result["kept"] == [f"network {NAME}: in use by containers {registry[:12]}"]
     assert cluster.read()["networks"] == {network["Id"]: network}
+    assert sorted(path.name for path in cluster.state_dir.iterdir()) == ["certs.d", f"owner-{mark}"]
+    assert not cluster.absent()["changed"]
+    assert not cluster.run()["failed"]
+    cluster.absent()
+    cluster.remove_container("registry")
+    assert classes(cluster.absent())[0] == ("remove", "remove_network", NAME)
     assert [path.name for path in cluster.state_dir.iterdir()] == ["certs.d"]
     assert not cluster.absent()["changed"]
 
 
-def test_absent_keeps_a_network_that_was_there_before(host: Host) -> None:
-    with host.world() as world:
-        world.add_network(NAME, {})
-    host.run()
-    result = host.absent()
+def test_absent_keeps_a_network_of_somebody_else(cluster: Host) -> None:
+    with cluster.world() as world:
+        world["networks"] = {}
+        world.add_network(NAME, {"drystone.dev/cluster": NAME})
+    result = cluster.absent()
 
-    assert result["kept"] == [f"network {NAME}: not made here (no label of cluster {NAME})"]
-    assert len(host.read()["networks"]) == 1
+    (kept,) = result["kept"]
+    assert kept.startswith(f"network {NAME} (0000")
+    assert kept.endswith(f"labels: drystone.dev/cluster={NAME}): not made here for cluster {NAME}")
+    assert len(cluster.read()["networks"]) == 1
+    assert not cluster.state_dir.exists()
+
+
+# The network alone
+
+
+def test_network_is_made_before_the_nodes_and_used_by_them(host: Host) -> None:
+    predicted = host.network(check=True)
+    assert not host.state_dir.exists()
+    result = host.network()
+
+    assert predicted["plan"] == result["plan"]
+    assert classes(result) == [("create", "create_network", NAME)]
+    assert host.containers() == {}
+    (network,) = host.read()["networks"].values()
+    assert network["Labels"] == {"drystone.dev/cluster": NAME, "drystone.dev/owner": nonce(host)}
+    assert not host.network()["changed"]
+    assert classes(host.run()) == [("create", "create_cluster", NAME)]
+    assert not host.network()["changed"]
+    assert not host.run()["changed"]
+
+
+def test_network_without_nodes_is_removed(host: Host) -> None:
+    host.network()
+    assert [one["action"] for one in host.absent()["plan"]] == ["remove_network", "remove_files"]
+    assert host.read()["networks"] == {}
+    assert not host.state_dir.exists()
+
+
+def test_network_beside_somebody_else_s_cluster_is_refused(host: Host) -> None:
+    host.foreign_node(f"{NAME}-control-plane")
+    assert "exists and wasn't made here" in host.network()["msg"]
+    assert host.writes() == []
+
+
+@pytest.mark.parametrize("moment", ["before docker network create", "after docker network create"])
+def test_killed_at_the_network_the_next_run_converges(host: Host, moment: str) -> None:
+    host.run_killed(moment, state="network")
+    assert not host.network()["failed"]
+    assert not host.run()["failed"]
+    host.absent()
+    assert host.read()["networks"] == {}
+
+
+# Started
+
+
+def test_started_starts_the_nodes_control_plane_first_and_changes_nothing_else(cluster: Host) -> None:
+    cluster.set_status("exited", *ALL)
+    cluster.set_status("paused", f"{NAME}-worker2")
+    patches = cluster.read()["patches"]
+    predicted = cluster.started(check=True)
+    assert set(cluster.containers().values()) == {"exited", "paused"}
+    result = cluster.started()
+
+    assert predicted["plan"] == result["plan"]
+    assert classes(result) == [("start", "start_node", name) for name in ALL]
+    assert (result["node_names"], result["interrupted"]) == (ALL, "")
+    assert cluster.containers() == dict.fromkeys(ALL, "running")
+    assert cluster.read()["patches"] == patches
+    assert not cluster.started()["changed"]
+
+
+def test_started_puts_a_lost_kubeconfig_back(cluster: Host) -> None:
+    cluster.kubeconfig.unlink()
+    assert classes(cluster.started()) == [("in_place", "write_kubeconfig", f"kind-{NAME}")]
+    assert stat.S_IMODE(cluster.kubeconfig.stat().st_mode) == 0o600
+
+
+def test_started_without_a_cluster_does_nothing(host: Host) -> None:
+    result = host.started()
+    assert (result["changed"], result["node_names"], result["interrupted"]) == (False, [], "")
+    assert not host.state_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("moment", "state", "said"),
+    [("before kind node 1", "present", "create"), ("after docker container rm", "absent", "delete")],
+)
+def test_started_leaves_alone_what_a_killed_run_left(host: Host, moment: str, state: str, said: str) -> None:
+    if state == "absent":
+        host.run()
+    host.run_killed(moment, state=state)
+    result = host.started()
+    assert (result["changed"], result["interrupted"]) == (False, said)
+
+
+def test_started_refuses_somebody_else_s_cluster(host: Host) -> None:
+    host.foreign_node(f"{NAME}-control-plane")
+    host.set_status("exited", f"{NAME}-control-plane")
+    result = host.started()
+    assert "exists and wasn't made here" in result["msg"]
+    assert host.writes() == []
+
+
+def test_started_leaves_a_kubeconfig_with_other_clusters_alone(cluster: Host) -> None:
+    text = cluster.kubeconfig.read_text().replace(f"kind-{NAME}", "kind-other")
+    cluster.kubeconfig.write_text(text)
+    cluster.kubeconfig.chmod(0o644)
+    cluster.started()
+    assert cluster.kubeconfig.read_text() == text

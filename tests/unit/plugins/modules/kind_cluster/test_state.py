@@ -36,7 +36,7 @@ def state(tmp_path: Path) -> ClusterState:
 
 
 def recorded(state: ClusterState) -> tuple[str | None, dict[str, t.Any] | None]:
-    return state.interrupted, state.created
+    return state.interrupted([]), state.created
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_creation_counts_as_interrupted_until_it_is_finished(state: ClusterState
 def test_files_cut_short_still_say_what_they_are(state: ClusterState, text: str) -> None:
     state.begin("create")
     (state.directory / "intent.json").write_text(text)
-    assert state.interrupted == "create"
+    assert state.interrupted([]) == "create"
     state.finish_create({"a": 1})
     (state.directory / "created.json").write_text(text)
 
