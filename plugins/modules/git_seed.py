@@ -13,7 +13,8 @@ author:
 description:
   - Commits the content of a directory to a Git repository, under a prefix or as its whole content, and pushes only
     fast-forwards.
-  - If the repository is empty, the module creates its first commit, or restores its history from O(bundle).
+  - If the repository is empty, the module creates its first commit, or restores every branch, tag and other ref from
+    O(bundle).
   - If the content is still the content of this module's last commit and the source has changed, the module adds a
     commit.
   - If somebody else has changed the content since then, the module changes nothing and names both commits.
@@ -46,7 +47,9 @@ options:
     type: str
     default: Bring deploy/ up to date
   bundle:
-    description: Git bundle with the history to restore to an empty repository. Ignored if the file does not exist.
+    description:
+      - Git bundle to restore if the repository does not have O(branch). The module restores all refs that the
+        repository does not have, or none of them, and changes no other ref. Ignored if the file does not exist.
     type: path
 seealso:
   - module: drystone.platform.git_backup

@@ -63,8 +63,8 @@ class Remote:
             "username": self.username,
         }
 
-    def environment(self, directory: str) -> dict[str, str]:
-        """Say what git gets to see of the world."""
+    def ssh_command(self) -> list[str]:
+        """The ssh command with nothing but this credential and these host keys."""
         ssh = ["ssh", "-F", "/dev/null", "-o", "BatchMode=yes", "-o", "IdentityAgent=none", "-o", "IdentitiesOnly=yes"]
         ssh += ["-o", "PasswordAuthentication=no", "-o", "StrictHostKeyChecking=yes", "-o", "UpdateHostKeys=no"]
         ssh += ["-o", f"UserKnownHostsFile={self.known_hosts or '/dev/null'}", "-o", "GlobalKnownHostsFile=/dev/null"]
@@ -73,6 +73,10 @@ class Remote:
             ssh += ["-o", f"HostKeyAlias={self.host_key_alias}"]
         if self.private_key:
             ssh += ["-i", self.private_key]
+        return ssh
+
+    def environment(self, directory: str) -> dict[str, str]:
+        """Say what git gets to see of the world."""
         seen = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": directory,
@@ -81,7 +85,7 @@ class Remote:
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ASKPASS": "true",
-            "GIT_SSH_COMMAND": shlex.join(ssh),
+            "GIT_SSH_COMMAND": shlex.join(self.ssh_command()),
             "GIT_AUTHOR_NAME": _NAME,
             "GIT_AUTHOR_EMAIL": _EMAIL,
             "GIT_COMMITTER_NAME": _NAME,
@@ -146,27 +150,36 @@ class Git:
             raise failure(doing, arguments[0], done.rc, done.stderr, self.remote)
         return done.stdout.rstrip("\n")
 
-    def fetch(self) -> str | None:
-        """Fetch the remote branch with its history; None if the remote has no such branch."""
-        doing = f"Reading branch {self.remote.branch} of {self.remote.url}"
-        reference = f"refs/heads/{self.remote.branch}"
+    def patiently(self, ask: t.Callable[[], str]) -> str:
+        """Ask a server again that does not answer yet, for as long as the remote's connect_timeout says."""
         deadline = self._clock() + self.remote.connect_timeout
         while True:
             try:
-                listed = self.run("ls-remote", "--heads", "--", self.remote.url, reference, doing=doing)
+                return ask()
             except RemoteUnavailable:
                 # A pod is ready some moments before the last node forwards its port.
                 if self._clock() >= deadline:
                     raise
                 self._sleep(0.5)
-            else:
-                break
+
+    def fetch(self, *, shallow: bool = False) -> str | None:
+        """Fetch the remote branch with its history, or only its newest commit; None if there is no such branch."""
+        doing = f"Reading branch {self.remote.branch} of {self.remote.url}"
+        reference = f"refs/heads/{self.remote.branch}"
+        listed = self.patiently(lambda: self.run("ls-remote", "--heads", "--", self.remote.url, reference, doing=doing))
         if not listed:
             return None
-        self.run(
-            "fetch", "--quiet", "--no-tags", "--", self.remote.url, f"+{reference}:refs/drystone/head", doing=doing
-        )
+        source = [f"+{reference}:refs/drystone/head"]
+        how = ["--quiet", "--no-tags", *(["--depth=1"] if shallow else [])]
+        self.run("fetch", *how, "--", self.remote.url, *source, doing=doing)
         return self.run("rev-parse", "refs/drystone/head", doing=doing)
+
+    def refs(self) -> dict[str, str]:
+        """List every ref of the remote, of branches, tags, notes and whatever else it has, with its object."""
+        doing = f"Listing the refs of {self.remote.url}"
+        listed = self.patiently(lambda: self.run("ls-remote", "--", self.remote.url, "refs/*", doing=doing))
+        pairs = (line.partition("\t") for line in listed.splitlines())
+        return {name: found for found, _tab, name in pairs if not name.endswith("^{}")}
 
     def push(self, commit: str) -> None:
         """Push a commit as the branch; never anything but a fast-forward."""

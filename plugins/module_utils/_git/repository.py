@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-import os
 import re
+from collections.abc import Iterable
 from functools import partial
 
+from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed
+from ansible_collections.drystone.platform.plugins.module_utils._git.errors import last_words
 from ansible_collections.drystone.platform.plugins.module_utils._git.remote import AUTHOR, Git
 
 TRAILER = "Drystone-Content"
@@ -73,27 +75,47 @@ class Repository(Git):
         folder = f"{prefix}/" if prefix else ""
         return [f"{line[0]} {folder}{line[1:].strip()}" for line in listed.splitlines()]
 
-    def unbundle(self, path: str) -> str:
-        """Fetch the branch out of a bundle file."""
-        doing = f"Reading the Git bundle {path}"
-        self.run("bundle", "verify", "--quiet", path, doing=doing)
-        self.run("fetch", "--quiet", path, f"+refs/heads/{self.remote.branch}:refs/drystone/bundle", doing=doing)
-        return self.run("rev-parse", "refs/drystone/bundle", doing=doing)
+    def mirror(self) -> dict[str, str]:
+        """Fetch every ref of the remote under its own name, and list what has been fetched."""
+        doing = f"Reading every ref of {self.remote.url}"
+        self.run("fetch", "--quiet", "--no-tags", "--", self.remote.url, "+refs/*:refs/*", doing=doing)
+        return self.own_refs(doing)
 
-    def bundle(self, head: str, path: str) -> None:
-        """Write the branch with its history to a bundle file."""
+    def own_refs(self, doing: str, below: str = "refs/") -> dict[str, str]:
+        """List the refs that this private repository has below a prefix, by the names they have elsewhere."""
+        listed = self.run("for-each-ref", "--format=%(objectname) %(refname)", below, doing=doing)
+        pairs = (line.partition(" ") for line in listed.splitlines())
+        return {f"refs/{name.removeprefix(below)}": found for found, _space, name in pairs}
+
+    def bundle(self, path: str) -> None:
+        """Write every ref with its history to a bundle file, and HEAD, so that it can be cloned."""
         doing = f"Writing the Git bundle {path}"
-        reference = f"refs/heads/{self.remote.branch}"
-        self.run("update-ref", reference, head, doing=doing)
-        self.run("bundle", "create", "--quiet", path, reference, doing=doing)
+        self.run("symbolic-ref", "HEAD", f"refs/heads/{self.remote.branch}", doing=doing)
+        self.run("bundle", "create", "--quiet", path, "--all", doing=doing)
 
-    def bundled_head(self, path: str) -> str | None:
-        """The branch's commit in a bundle file; None if there is no such file or branch."""
-        if not os.path.isfile(path):
-            return None
-        listed = self.run("bundle", "list-heads", path, doing=f"Reading the Git bundle {path}", accept=(0, 1, 128))
-        for line in listed.splitlines():
-            commit, _space, reference = line.partition(" ")
-            if reference == f"refs/heads/{self.remote.branch}":
-                return commit
-        return None
+    def unbundle(self, path: str, below: str) -> dict[str, str]:
+        """Fetch every ref of a bundle file to below a prefix, and list them by the names that the bundle has.
+
+        All of the file is read, and every object that a ref needs must be in it.
+        """
+        doing = f"Reading the Git bundle {path}"
+        try:
+            self.run("bundle", "verify", "--quiet", path, doing=doing)
+            self.run("fetch", "--quiet", "--no-tags", "--", path, f"+refs/*:{below}*", doing=doing)
+        except CommandFailed as error:
+            # What git says of a file must not be taken for what a server says.
+            stderr = str(error.facts.get("stderr", ""))
+            raise CommandFailed(f"{doing}: {last_words(stderr)}.", stderr=stderr) from error
+        return self.own_refs(doing, below)
+
+    def lacks(self, wanted: Iterable[str], have: Iterable[str]) -> bool:
+        """Whether any of the objects wanted, or a part of its history, is not in the history of those at hand."""
+        revisions = "".join(f"{one}\n" for one in [*wanted, *(f"^{one}" for one in have)])
+        doing = "Comparing histories"
+        return bool(self.run("rev-list", "--objects", "--max-count=1", "--stdin", doing=doing, text=revisions))
+
+    def push_refs(self, below: str, names: Iterable[str]) -> None:
+        """Push refs that lie below a prefix to the remote, under the names given: all of them or none."""
+        specs = [f"{below}{name.removeprefix('refs/')}:{name}" for name in names]
+        doing = f"Pushing {len(specs)} refs to {self.remote.url}"
+        self.run("push", "--quiet", "--atomic", "--", self.remote.url, *specs, doing=doing)

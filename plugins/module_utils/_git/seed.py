@@ -10,9 +10,12 @@ import tempfile
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput
+from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, InvalidInput
 from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Remote
 from ansible_collections.drystone.platform.plugins.module_utils._git.repository import Repository
+
+# Where the refs of a bundle lie in the private repository
+_BUNDLE = "refs/drystone/bundle/"
 
 
 @dataclass
@@ -30,7 +33,7 @@ class Outcome:
     @property
     def changed(self) -> bool:
         """Whether the repository changes."""
-        return self.action in {"seeded", "restored", "pushed", "written"}
+        return self.action in {"seeded", "restored", "pushed"}
 
     def facts(self) -> dict[str, t.Any]:
         """The outcome as a module returns it."""
@@ -58,20 +61,23 @@ def seed(remote: Remote, *, source: str | None, prefix: str, subject: str, bundl
         if not git.changed_paths(None, tree, prefix):
             raise InvalidInput(f"The source {source} is empty, so {remote.url} cannot be seeded from it.")
         head = git.fetch()
-        restored = None
-        if head is None and bundle and os.path.isfile(bundle):
-            head = restored = git.unbundle(bundle)
+        restored = _kept(git, bundle) if head is None else {}
+        head = head or restored.get(f"refs/heads/{remote.branch}")
         outcome = _decide(git, head, tree, prefix)
         if outcome.action in {"seeded", "pushed"}:
             outcome.revision = None
             if not check:
                 outcome.revision = git.commit(head, tree, prefix, subject)
                 outcome.own = outcome.revision
+        made = outcome.action in {"seeded", "pushed"}
         if restored:
             outcome.action, outcome.before = "restored", None
-            outcome.msg = f"The history up to {restored[:12]} comes back from {bundle}. {outcome.msg}"
-        if outcome.changed and not check:
-            git.push(outcome.revision or restored or "")
+            outcome.msg = f"{_told(restored, bundle)} {outcome.msg}"
+        if not check:
+            if restored:
+                git.push_refs(_BUNDLE, restored)
+            if made:
+                git.push(outcome.revision or "")
         return outcome
 
 
@@ -82,12 +88,32 @@ def _restore(remote: Remote, bundle: str | None, check: bool) -> Outcome:
         where = f"{remote.url} ({remote.branch})"
         if head := git.fetch():
             return Outcome("unchanged", f"{where} is at {head[:12]}.", revision=head, before=head)
-        if not bundle or not os.path.isfile(bundle):
+        restored = _kept(git, bundle)
+        if not restored:
             return Outcome("unchanged", f"{where} is empty, and nothing is to be brought.")
-        restored = git.unbundle(bundle)
         if not check:
-            git.push(restored)
-        return Outcome("restored", f"The history of {where} up to {restored[:12]} comes back from {bundle}.", restored)
+            git.push_refs(_BUNDLE, restored)
+        return Outcome("restored", _told(restored, bundle), restored.get(f"refs/heads/{remote.branch}"))
+
+
+def _kept(git: Repository, bundle: str | None) -> dict[str, str]:
+    """Read the refs of a bundle that the remote does not have; none where there is no bundle."""
+    if not bundle or not os.path.isfile(bundle):
+        return {}
+    there = git.refs()
+    try:
+        kept = git.unbundle(bundle, _BUNDLE)
+    except CommandFailed as error:
+        raise CommandFailed(
+            f"{error.msg} This file has the history of {git.remote.url}. Put a readable copy in its place, or "
+            "move it away to begin without that history.",
+            **error.facts,
+        ) from error
+    return {name: found for name, found in kept.items() if name not in there}
+
+
+def _told(restored: dict[str, str], bundle: str | None) -> str:
+    return f"The history of {len(restored)} branches, tags and other refs comes back from {bundle}."
 
 
 def _decide(git: Repository, head: str | None, tree: str, prefix: str) -> Outcome:
@@ -120,25 +146,3 @@ def _decide(git: Repository, head: str | None, tree: str, prefix: str) -> Outcom
             f"{len(outcome.paths)} files. To have both, clone the repository, merge, and push there."
         )
     return outcome
-
-
-def back_up(remote: Remote, *, path: str, check: bool) -> Outcome:
-    """Write the whole branch to a bundle file, unless that very commit is in it already."""
-    with tempfile.TemporaryDirectory(prefix="drystone-git-") as directory:
-        git = Repository(remote, directory)
-        head = git.fetch()
-        where = f"{remote.url} ({remote.branch})"
-        if head is None:
-            return Outcome("empty", f"{where} is empty, so there is nothing to keep.")
-        before = git.bundled_head(path)
-        if before == head:
-            return Outcome("kept", f"{path} has {where} at {head[:12]}.", revision=head, before=before)
-        if not check:
-            temporary = f"{path}.{os.getpid()}.tmp"
-            try:
-                git.bundle(head, temporary)
-                os.replace(temporary, path)
-            finally:
-                if os.path.exists(temporary):
-                    os.unlink(temporary)
-        return Outcome("written", f"{path} gets {where} at {head[:12]}.", revision=head, before=before)

@@ -35,9 +35,10 @@ class Session:
 
     def __init__(self, commands: Path) -> None:
         self.commands = commands
+        self.root = commands
 
     def __call__(self, forced: str, command: str | None) -> subprocess.CompletedProcess[str]:
-        env = {"PATH": f"{self.commands}:{os.environ['PATH']}"}
+        env = {"PATH": f"{self.commands}:{os.environ['PATH']}", "GIT_SERVER_ROOT": str(self.root)}
         if command is not None:
             env["SSH_ORIGINAL_COMMAND"] = command
         script = [str(IMAGE / "git-session"), "-c", forced]
@@ -93,6 +94,24 @@ def test_a_reader_s_key_cannot_write(session: Session) -> None:
 def test_a_key_gets_no_shell(session: Session, forced: str, command: str | None) -> None:
     done = session(forced, command)
     assert (done.returncode, done.stdout, done.stderr) == (128, "", "Only Git commands are served here.\n")
+
+
+def test_the_operator_s_key_lists_the_repositories(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "srv").mkdir()
+    session.root = tmp_path / "srv"
+    assert (
+        session("read-write", "list-repositories").returncode,
+        session("read-write", "list-repositories").stdout,
+    ) == (0, "")
+    for name in ("platform.git", "site content.git", "lost+found"):
+        (tmp_path / "srv" / name).mkdir()
+    (tmp_path / "srv" / "file.git").touch()
+    done = session("read-write", "list-repositories")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "platform\nsite content\n", "")
+    done = session("read-only platform", "list-repositories")
+    assert (done.returncode, done.stdout, done.stderr) == (128, "", "This key may only read.\n")
 
 
 @pytest.mark.parametrize("forced", ["", "read-only", "read-only ", "read-write site-content", "id", "read-writes"])

@@ -22,7 +22,16 @@ def test_backup_writes_what_seed_restores(git_module: Runner, tmp_path: Path) ->
     assert (restored["action"], restored["revision"]) == ("restored", revision)
 
 
+def test_what_is_kept_is_named(git_module: Runner, tmp_path: Path) -> None:
+    revision = git_module("git_seed", source=str(tmp_path / "deploy"))["revision"]
+    predicted = git_module("git_backup", path=str(tmp_path / "bundle"), check=True)
+    done = git_module("git_backup", path=str(tmp_path / "bundle"))
+    assert predicted == done
+    assert done["refs"] == {"refs/heads/main": revision}
+    assert done["diff"] == {"before": {"refs": {}}, "after": {"refs": done["refs"]}}
+
+
 def test_failure_is_told_in_a_sentence(git_module: Runner, tmp_path: Path) -> None:
-    failed = git_module("git_backup", repository=str(tmp_path / "missing"), path="/nowhere/bundle")
+    failed = git_module("git_backup", repository=str(tmp_path / "missing"), path=str(tmp_path / "bundle"))
     assert failed["failed"]
-    assert "Reading branch main of" in failed["msg"]
+    assert "Listing the refs of" in failed["msg"]

@@ -14,6 +14,7 @@ import pytest
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, InvalidInput
 from ansible_collections.drystone.platform.plugins.module_utils._git import seed as gs
+from ansible_collections.drystone.platform.plugins.module_utils._git.backup import back_up
 from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Git, Remote
 
 
@@ -170,8 +171,8 @@ def test_a_repository_with_foreign_history_only_is_left_alone(site: Site) -> Non
 def test_history_survives_through_the_bundle(site: Site) -> None:
     site.seed()
     theirs = site.commit_by_somebody_else("deploy/environments/dev/a.yaml", "a: theirs\n")
-    assert gs.back_up(Remote(str(site.server)), path=str(site.bundle), check=False).action == "written"
-    assert gs.back_up(Remote(str(site.server)), path=str(site.bundle), check=False).action == "kept"
+    assert back_up(Remote(str(site.server)), path=str(site.bundle), check=False).action == "written"
+    assert back_up(Remote(str(site.server)), path=str(site.bundle), check=False).action == "kept"
     subprocess.run(["rm", "-r", site.server], check=True)
     site.make_server()
     predicted = site.seed(check=True)
@@ -181,9 +182,39 @@ def test_history_survives_through_the_bundle(site: Site) -> None:
     assert site.git("show", "main:deploy/environments/dev/a.yaml") == "a: theirs"
 
 
+def test_every_ref_comes_back_and_none_that_is_there_is_touched(site: Site) -> None:
+    head = site.seed().revision or ""
+    site.git("branch", "feature", head)
+    site.git("-c", "user.name=Ada", "-c", "user.email=ada@example.com", "tag", "--annotate", "-m", "One", "v1", head)
+    site.git("update-ref", "refs/notes/review", head)
+    refs = site.git("for-each-ref")
+    back_up(Remote(str(site.server)), path=str(site.bundle), check=False)
+    subprocess.run(["rm", "-r", site.server], check=True)
+    site.make_server()
+    outcome = site.seed()
+    assert (outcome.action, site.git("for-each-ref")) == ("restored", refs)
+    assert "4 branches, tags and other refs" in outcome.msg
+    site.git("update-ref", "-d", "refs/heads/main")
+    site.git("update-ref", "refs/heads/feature", "v1^{commit}")
+    site.git("update-ref", "-d", "refs/tags/v1")
+    site.seed(restore_only=True)
+    assert site.git("for-each-ref") == refs
+
+
+def test_a_bundle_that_cannot_be_read_stops_the_seeding_and_says_what_to_do(site: Site) -> None:
+    site.seed()
+    back_up(Remote(str(site.server)), path=str(site.bundle), check=False)
+    subprocess.run(["rm", "-r", site.server], check=True)
+    site.make_server()
+    site.bundle.write_bytes(site.bundle.read_bytes()[:-30])
+    with pytest.raises(CommandFailed, match=r"platform\.bundle.*move it away to begin without that history"):
+        site.seed()
+    assert site.git("for-each-ref") == ""
+
+
 def test_restored_history_of_ours_takes_the_change_made_meanwhile(site: Site) -> None:
     first = site.seed()
-    gs.back_up(Remote(str(site.server)), path=str(site.bundle), check=False)
+    back_up(Remote(str(site.server)), path=str(site.bundle), check=False)
     subprocess.run(["rm", "-r", site.server], check=True)
     site.make_server()
     site.edit("environments/dev/a.yaml", "a: 5\n")
@@ -191,17 +222,6 @@ def test_restored_history_of_ours_takes_the_change_made_meanwhile(site: Site) ->
     assert outcome.action == "restored"
     assert site.git("rev-parse", "main^") == first.revision
     assert site.git("show", "main:deploy/environments/dev/a.yaml") == "a: 5"
-
-
-def test_backup_of_an_empty_repository_writes_nothing(site: Site) -> None:
-    assert gs.back_up(Remote(str(site.server)), path=str(site.bundle), check=False).action == "empty"
-    assert not site.bundle.exists()
-
-
-def test_backup_in_check_mode_writes_nothing(site: Site) -> None:
-    site.seed()
-    assert gs.back_up(Remote(str(site.server)), path=str(site.bundle), check=True).action == "written"
-    assert not site.bundle.exists()
 
 
 def test_the_users_git_is_kept_out(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,7 +370,7 @@ def test_without_a_source_an_empty_repository_gets_its_history_back_and_no_other
     assert site.seed(restore_only=True).action == "unchanged"
     head = site.seed().revision
     assert (site.seed(restore_only=True).action, site.head()) == ("unchanged", head)
-    assert gs.back_up(Remote(str(site.server)), path=str(site.bundle), check=False).action == "written"
+    assert back_up(Remote(str(site.server)), path=str(site.bundle), check=False).action == "written"
     subprocess.run(["rm", "-r", site.server], check=True)
     site.make_server()
     assert site.seed(restore_only=True, check=True).action == "restored"

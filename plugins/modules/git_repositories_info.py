@@ -1,0 +1,110 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: git_repositories_info
+short_description: List the repositories of the Git server in the cluster
+version_added: 1.0.0
+author:
+  - The Drystone authors (@drystone)
+description:
+  - Lists every repository that lies on the server of the role P(drystone.platform.git_server#role), also those that no
+    variable names any more. A backup must not miss them.
+  - Only a key that may write to every repository, such as the operator's, may ask for this.
+extends_documentation_fragment:
+  - drystone.platform._attributes
+attributes:
+  check_mode:
+    details: Nothing is ever changed.
+  diff_mode:
+    support: none
+    details: Nothing is ever changed.
+requirements:
+  - ssh (OpenSSH's client)
+  - git
+options:
+  server:
+    description: URL of the directory of the repositories, beginning with C(ssh://).
+    type: str
+    required: true
+  private_key:
+    description: File with the SSH private key. No other key, agent or SSH configuration is used.
+    type: path
+  known_hosts:
+    description: File with the host keys that are accepted. Without it no server is.
+    type: path
+  timeout:
+    description: How many seconds one attempt may take.
+    type: int
+    default: 60
+  connect_timeout:
+    description: For how many seconds a server that does not answer yet is tried again.
+    type: int
+    default: 30
+seealso:
+  - module: drystone.platform.git_backup
+"""
+
+EXAMPLES = r"""
+- name: List the repositories
+  drystone.platform.git_repositories_info:
+    server: ssh://git@127.0.0.1:2222/srv/git
+    private_key: ~/.local/state/drystone/drystone-dev/git/operator_key
+    known_hosts: ~/.local/state/drystone/drystone-dev/git/known_hosts
+  register: found
+
+- name: Keep the history of each
+  drystone.platform.git_backup:
+    repository: ssh://git@127.0.0.1:2222/srv/git/{{ item }}.git
+    private_key: ~/.local/state/drystone/drystone-dev/git/operator_key
+    known_hosts: ~/.local/state/drystone/drystone-dev/git/known_hosts
+    path: /var/backups/{{ item }}.bundle
+  loop: "{{ found.repositories }}"
+
+- name: Wait up to two minutes for a server that is starting
+  drystone.platform.git_repositories_info:
+    server: ssh://git@127.0.0.1:2222/srv/git
+    connect_timeout: 120
+"""
+
+RETURN = r"""
+repositories:
+  description: The names of the repositories, without C(.git).
+  returned: success
+  type: list
+  elements: str
+  sample: [platform, site-content]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.drystone.platform.plugins.module_utils._command import run
+from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
+from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Remote
+from ansible_collections.drystone.platform.plugins.module_utils._git.server import repositories
+
+
+def main() -> None:
+    """Run the module."""
+    options = {
+        "private_key": {"type": "path"},
+        "known_hosts": {"type": "path"},
+        "timeout": {"type": "int", "default": 60},
+        "connect_timeout": {"type": "int", "default": 30},
+    }
+    module = AnsibleModule(
+        argument_spec={"server": {"type": "str", "required": True}, **options}, supports_check_mode=True
+    )
+    remote = Remote(module.params["server"], **{name: module.params[name] for name in options})
+    try:
+        found = repositories(remote, run)
+    except DrystoneError as error:
+        module.fail_json(msg=error.msg, **error.facts)
+    module.exit_json(changed=False, repositories=found)
+
+
+if __name__ == "__main__":
+    main()
