@@ -62,7 +62,7 @@ options:
         type: dict
         suboptions:
           namespaces:
-            description: Namespaces; each must contain at least one of the selected objects.
+            description: Namespaces; each must contain at least one of the selected objects, unless it may be empty.
             type: list
             elements: str
             required: true
@@ -70,6 +70,11 @@ options:
             description: Names that must exist in every namespace. Without names all objects count.
             type: list
             elements: str
+          allow_empty:
+            description:
+              - Whether a namespace may hold nothing that is asked for. Names that are given must be there all the same.
+            type: bool
+            default: false
           selector:
             description: Label selector, as kubectl takes it.
             type: str

@@ -49,13 +49,14 @@ options:
         type: str
         required: true
       service:
-        description: The Service it goes to.
+        description:
+          - The Service it goes to.
+          - Without one it goes to the first Service of the namespace, by name, that has an address. So what is deployed
+            there need not be known.
         type: str
-        required: true
       port:
-        description: TCP port of that Service.
+        description: TCP port of O(connections[].service). Without a Service the first TCP port of the chosen one.
         type: int
-        required: true
       expected:
         description: Whether the policies allow the connection.
         type: str
@@ -112,7 +113,7 @@ EXAMPLES = r"""
     require_enforcement: true
     connections:
       - {source: dev, namespace: dev, service: greeter, port: 8000, expected: allowed}
-      - {source: dev, namespace: production, service: greeter, port: 8000, expected: denied}
+      - {source: dev, namespace: production, expected: denied}
 """
 
 RETURN = r"""
@@ -196,10 +197,11 @@ def main() -> None:
                 "options": {
                     "source": needed,
                     "namespace": needed,
-                    "service": needed,
-                    "port": {"type": "int", "required": True},
+                    "service": {"type": "str"},
+                    "port": {"type": "int"},
                     "expected": {**needed, "choices": ["allowed", "denied"]},
                 },
+                "required_together": [("service", "port")],
             },
             "image": needed,
             "settle": {"type": "float", "default": 3},
@@ -213,7 +215,7 @@ def main() -> None:
     if module.check_mode:
         text = "Check mode: whether network policies are enforced was not tried, as that needs pods."
         succeed(module, changed=False, skipped=True, msg=text, message=text)
-    connections = [Connection(**one) for one in params["connections"]]
+    connections = [Connection(**{k: v for k, v in one.items() if v is not None}) for one in params["connections"]]
     with failing(module):
         Probe(
             KubeApi.from_kubeconfig(params["kubeconfig"], params["context"]),

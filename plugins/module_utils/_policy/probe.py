@@ -32,13 +32,13 @@ _PAUSE = 1.0
 
 @dataclass
 class Connection:
-    """A connection to try: from a pod in a namespace to a port of a Service."""
+    """A connection to try: from a pod in a namespace to a port of a Service, or of any Service of a namespace."""
 
     source: str
     namespace: str
-    service: str
-    port: int
     expected: str
+    service: str = ""
+    port: int = 0
     address: str = ""
     seen: str = NOT_TRIED
     reason: str = ""
@@ -46,7 +46,8 @@ class Connection:
     @property
     def title(self) -> str:
         """The connection for messages."""
-        return f"{self.source} -> {self.namespace}/{self.service}:{self.port}"
+        target = f"{self.service}:{self.port}" if self.service else "any Service"
+        return f"{self.source} -> {self.namespace}/{target}"
 
     @property
     def decided(self) -> bool:
@@ -107,10 +108,16 @@ class Probe:
         """Find where the connections go, or why trying them would mean nothing, once that may have changed."""
         while True:
             look = functools.cache(functools.partial(self._look, ready=ready))
+            choose = functools.cache(self._choose)
             for one in self.connections:
+                if not ready and not one.service:
+                    # The choice stays, whatever comes later: a pod is told once where to go.
+                    one.service, one.port = choose(one.namespace)
                 address, one.reason = look(one.source)
                 if not one.reason:
                     address, one.reason = look(one.namespace, one.service)
+                if not one.reason and not one.service:
+                    one.reason = f"there is no Service with an address and a TCP port in {one.namespace}"
                 if not one.reason and ready and address != one.address:
                     one.reason = f"Service {one.namespace}/{one.service} came when the pods were there already"
                 if not ready:
@@ -118,6 +125,16 @@ class Probe:
             if self.clock() >= deadline or not any(one.reason for one in self.connections):
                 return
             self.sleep(_PAUSE)
+
+    def _choose(self, namespace: str) -> tuple[str, int]:
+        """Choose a Service of a namespace, the first by name that has an address, and its first TCP port."""
+        services = self.api.list(self.api.resource_for("v1", "Service"), namespace).items
+        for found in sorted(services, key=lambda one: str(one["metadata"]["name"])):
+            spec = found.get("spec") or {}
+            ports = [one["port"] for one in spec.get("ports") or [] if one.get("protocol", "TCP") == "TCP"]
+            if ports and spec.get("clusterIP") not in (None, "", "None"):
+                return found["metadata"]["name"], int(ports[0])
+        return "", 0
 
     def _look(self, namespace: str, service: str = "", *, ready: bool) -> tuple[str, str]:
         """Look for a namespace and a Service in it: its address, or what is missing."""

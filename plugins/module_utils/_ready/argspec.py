@@ -28,7 +28,13 @@ _KINDS: dict[str, t.Any] = {**_TEXTS, "choices": list(WORKLOAD_KINDS)}
 
 # The types of conditions and the options of each.
 CONDITIONS: dict[str, Spec] = {
-    "workloads": {"namespaces": _NEEDED_TEXTS, "names": _TEXTS, "selector": _TEXT, "kinds": _KINDS},
+    "workloads": {
+        "namespaces": _NEEDED_TEXTS,
+        "names": _TEXTS,
+        "allow_empty": {"type": "bool", "default": False},
+        "selector": _TEXT,
+        "kinds": _KINDS,
+    },
     "nodes": {"count": {"type": "int", "default": 1}, "selector": _TEXT},
     "crds": {"names": _NEEDED_TEXTS},
     "apiservices": {"names": _NEEDED_TEXTS},

@@ -216,7 +216,7 @@ def _pick(
     matching = f" that matches {options['selector']}" if options.get("selector") else ""
     missing = f"there is none of that name{matching}"
     items += [Item(not_ready(missing), kind, namespace, name) for name in names if name not in present]
-    if not items:
+    if not items and not options.get("allow_empty"):
         items.append(Item(not_ready(f"there is no {kind}{matching}"), kind, namespace))
     return items
 

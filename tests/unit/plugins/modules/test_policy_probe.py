@@ -50,11 +50,10 @@ class Cluster:
             self.serve(namespace, service)
         self.kubelet.start()
 
-    def serve(self, namespace: str, service: str, *, ready: bool = True) -> None:
+    def serve(self, namespace: str, service: str, *, ready: bool = True, ports: list[Object] | None = None) -> None:
         metadata = {"name": service, "namespace": namespace}
-        self.api.put(
-            {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"clusterIP": ADDRESSES[service]}}
-        )
+        spec = {"clusterIP": ADDRESSES[service], "ports": ports or []}
+        self.api.put({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
         self.api.put(
             {
                 "apiVersion": "discovery.k8s.io/v1",
@@ -222,6 +221,50 @@ def test_a_service_that_never_comes_does_not_keep_the_others_from_being_tried(ru
     done = run(OPEN, SHUT, {**SHUT, "service": "nothing"}, ready_timeout=1)
     assert [one["seen"] for one in done.result["connections"]] == ["reached", "reached", "not tried"]
     assert done.result["enforcement"] == "not_enforced"
+
+
+ANY = {"source": "dev", "namespace": "other", "expected": "denied"}
+
+
+def test_any_service_of_a_namespace_will_do(run: RunModule, cluster: Cluster) -> None:
+    for name, spec in (
+        ("a-headless", {"clusterIP": "None", "ports": [{"port": 1}]}),
+        ("b-udp", {"clusterIP": "10.96.0.8", "ports": [{"port": 53, "protocol": "UDP"}]}),
+    ):
+        cluster.api.put(
+            {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "other"}, "spec": spec}
+        )
+    cluster.serve("other", "foreign", ports=[{"port": 53, "protocol": "UDP"}, {"port": 8443, "protocol": "TCP"}])
+    cluster.lets_through = stops
+    done = run(OPEN, ANY)
+    assert done.result["enforcement"] == "enforced"
+    assert [(one["service"], one["port"], one["seen"]) for one in done.result["connections"]] == [
+        ("own", 80, "reached"),
+        ("foreign", 8443, "timeout"),
+    ]
+
+
+def test_where_there_is_no_service_none_is_tried(run: RunModule) -> None:
+    done = run(OPEN, SHUT, ANY)
+    assert (done.code, done.result["enforcement"]) == (0, "not_enforced")
+    assert (
+        "dev -> other/any Service, as there is no Service with an address and a TCP port in other"
+        in done.result["message"]
+    )
+
+
+def test_any_service_that_comes_in_time_is_tried(run: RunModule, cluster: Cluster) -> None:
+    timer = threading.Timer(0.3, cluster.serve, ("other", "foreign"), {"ports": [{"port": 81}]})
+    timer.start()
+    done = run(OPEN, ANY, ready_timeout=60)
+    timer.join()
+    assert [one["seen"] for one in done.result["connections"]] == ["reached", "reached"]
+
+
+def test_a_service_is_given_with_its_port(run: RunModule) -> None:
+    done = run({"source": "dev", "namespace": "other", "service": "foreign", "expected": "denied"})
+    assert done.code == 1
+    assert "port" in done.result["msg"]
 
 
 def test_check_mode_says_that_it_tries_nothing(run: RunModule, cluster: Cluster) -> None:

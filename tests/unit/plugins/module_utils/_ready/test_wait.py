@@ -254,6 +254,13 @@ def test_readiness_lies_are_seen_through(server: FakeApi, waiting: Waiting, lie:
     assert [item["reason"] for item in unmet(error)] == [reason]
 
 
+def test_a_namespace_may_be_empty_where_that_is_said(server: FakeApi, waiting: Waiting) -> None:
+    options = {"namespaces": ["dev"], "kinds": ["Deployment"], "allow_empty": True}
+    assert waiting.wait({"workloads": options})["ready"]
+    error = waiting.fails({"workloads": {**options, "names": ["api"]}})
+    assert [item["reason"] for item in unmet(error)] == ["there is none of that name"]
+
+
 def test_nothing_selected_is_not_ready(server: FakeApi, waiting: Waiting) -> None:
     server.put(deployment())
     error = waiting.fails(

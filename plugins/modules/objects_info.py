@@ -1,0 +1,125 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: objects_info
+short_description: Read objects of a cluster
+version_added: 1.0.0
+author:
+  - The Drystone authors (@drystone)
+description:
+  - Lists the objects of a kind. An API server that does not answer is an error and never an empty list, so a play can
+    decide by what is not there.
+  - Of Secrets neither data nor annotations are returned.
+extends_documentation_fragment:
+  - drystone.platform._attributes
+  - drystone.platform._kube
+attributes:
+  check_mode:
+    details: Nothing is ever changed.
+  diff_mode:
+    support: none
+    details: Nothing is ever changed.
+options:
+  api_version:
+    description: API version, such as V(v1) or V(apps/v1).
+    type: str
+    default: v1
+  kind:
+    description: Kind, such as V(Service).
+    type: str
+    required: true
+  namespaces:
+    description: Namespaces to look in. Without one all of them, and objects that are in none.
+    type: list
+    elements: str
+    default: []
+  name:
+    description: Name of one object. It needs O(namespaces), unless objects of the kind are in no namespace.
+    type: str
+  selector:
+    description: Label selector, as kubectl takes it.
+    type: str
+seealso:
+  - module: drystone.platform.cluster_ready
+"""
+
+EXAMPLES = r"""
+- name: List the Services of two environments
+  drystone.platform.objects_info:
+    kubeconfig: ~/.local/state/drystone/drystone-dev/kubeconfig
+    kind: Service
+    namespaces: [dev, staging]
+  register: services
+
+- name: See whether a claim is there
+  drystone.platform.objects_info:
+    kubeconfig: ~/.local/state/drystone/drystone-dev/kubeconfig
+    kind: PersistentVolumeClaim
+    namespaces: [git]
+    name: git-server
+  register: claim
+
+- name: Go on without a cluster that does not answer
+  drystone.platform.objects_info:
+    kubeconfig: ~/.local/state/drystone/drystone-dev/kubeconfig
+    api_version: apps/v1
+    kind: Deployment
+    selector: app.kubernetes.io/part-of=drystone
+  register: deployments
+  failed_when: deployments is failed and 'no answer' not in deployments.msg
+"""
+
+RETURN = r"""
+objects:
+  description: The objects as the API server has them, without C(managedFields).
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - {apiVersion: v1, kind: Service, metadata: {name: greeter, namespace: dev}, spec: {ports: [{port: 8000}]}}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
+from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
+from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
+from ansible_collections.drystone.platform.plugins.module_utils._kube.read import read
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **kube_argspec(),
+            "api_version": {"type": "str", "default": "v1"},
+            "kind": {"type": "str", "required": True},
+            "namespaces": {"type": "list", "elements": "str", "default": []},
+            "name": {"type": "str"},
+            "selector": {"type": "str"},
+        },
+        mutually_exclusive=[("name", "selector")],
+        supports_check_mode=True,
+    )
+    params = module.params
+    try:
+        api = KubeApi.from_kubeconfig(params["kubeconfig"], params["context"])
+        found = read(
+            api,
+            params["api_version"],
+            params["kind"],
+            namespaces=params["namespaces"],
+            name=params["name"] or "",
+            selector=params["selector"] or "",
+        )
+    except DrystoneError as error:
+        module.fail_json(msg=error.msg, **error.facts)
+    module.exit_json(changed=False, objects=found)
+
+
+if __name__ == "__main__":
+    main()
