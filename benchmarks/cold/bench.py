@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +74,11 @@ class Cluster:
             and len(applications) > 0
             and all(one.get("status", {}).get("sync", {}).get("status") == "Synced" for one in applications)
             and all(one.get("status", {}).get("health", {}).get("status") == "Healthy" for one in applications)
-            and all(self.answers(one["spec"]["destination"]["namespace"]) for one in applications)
+            and all(self.answers(path) for path in checks(self.items("services", "--all-namespaces")))
         )
 
-    def answers(self, namespace: str) -> bool:
-        """Return whether the greeter of an environment works."""
-        path = f"/api/v1/namespaces/{namespace}/services/greeter:8000/proxy/readyz"
+    def answers(self, path: str) -> bool:
+        """Return whether a path of a Service answers through the API server."""
         asked = subprocess.run(["kubectl", "get", f"--raw={path}"], capture_output=True, env=self.env, check=False)
         return asked.returncode == 0
 
@@ -90,6 +89,18 @@ class Cluster:
             if time.monotonic() > deadline:
                 sys.exit("not everything became ready within 10 minutes of the end of the command")
             time.sleep(0.5)
+
+
+def checks(services: list[Object]) -> list[str]:
+    """Give what is asked of Services that say how they are checked (filter service_checks)."""
+    return [
+        f"/api/v1/namespaces/{metadata['namespace']}/services/{metadata['name']}:{port}/proxy{path}"
+        for one in services
+        for metadata in [one["metadata"]]
+        for said in [metadata.get("annotations") or {}]
+        for port in [said.get("drystone.dev/check-port") or one["spec"]["ports"][0]["port"]]
+        for path in said.get("drystone.dev/check-paths", "").split()
+    ]
 
 
 def is_true(obj: Object, condition: str) -> bool:
@@ -211,6 +222,32 @@ def timed(judge: Cluster, what: Callable[[], object]) -> dict[str, float]:
     return {"command": round(ended - began, 1), "ready": round(time.monotonic() - began, 1)}
 
 
+def take_turns(
+    rounds: int,
+    *,
+    down: Callable[[], object],
+    script: Callable[[], dict[str, float]],
+    clean: Callable[[], object],
+    ours: Callable[[], dict[str, float]],
+) -> Iterator[tuple[dict[str, float], dict[str, float]]]:
+    """Return the figures of each round: of the script's cluster, then of ours, because both need the same ports."""
+    for _round in range(rounds):
+        down()
+        try:
+            by_script = script()
+        finally:
+            clean()
+        yield by_script, ours()
+
+
+def remove_plain(env: dict[str, str]) -> None:
+    """Remove the script's cluster. That it fails is said, and hides no other failure."""
+    command = ["kind", "delete", "cluster", "--name", PLAIN]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=ROOT, check=False)
+    if done.returncode:
+        print(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-500:]}", file=sys.stderr)
+
+
 def steps(folder: Path) -> dict[str, float]:
     """Return the duration of each step of the plain script."""
     marks = [line.split(" ", 1) for line in (folder / "steps.txt").read_text().splitlines()]
@@ -239,18 +276,17 @@ def main() -> None:
         plain = Cluster({**env, "KUBECONFIG": str(folder / "kubeconfig"), "GIT_SSH_COMMAND": ssh})
         inventory = f"INVENTORY={options.inventory}"
         rounds: list[Object] = []
-        run("make", "-s", "down", inventory)
-        for number in range(1, options.rounds + 1):
-            try:
-                by_script = timed(plain, lambda: run(str(HERE / "plain.sh"), str(folder), env=plain.env))
-            finally:
-                run("kind", "delete", "cluster", "--quiet", "--name", PLAIN, env=plain.env)
-            if number > 1:
-                run("make", "-s", "down", inventory)
-            by_us = timed(ours, lambda: run("make", "-s", "up", inventory))
+        turns = take_turns(
+            options.rounds,
+            down=lambda: run("make", "-s", "down", inventory),
+            script=lambda: timed(plain, lambda: run(str(HERE / "plain.sh"), str(folder), env=plain.env)),
+            clean=lambda: remove_plain(plain.env),
+            ours=lambda: timed(ours, lambda: run("make", "-s", "up", inventory)),
+        )
+        for by_script, by_us in turns:
             ratio = round(by_us["ready"] / by_script["ready"], 2)
             rounds.append({"drystone": by_us, "script": by_script, "steps": steps(folder), "ratio": ratio})
-            print(f"round {number}: {json.dumps(rounds[-1])}", file=sys.stderr)
+            print(f"round {len(rounds)}: {json.dumps(rounds[-1])}", file=sys.stderr)
     print(json.dumps({"median_ratio": statistics.median(one["ratio"] for one in rounds), "rounds": rounds}, indent=2))
 
 

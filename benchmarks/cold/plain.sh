@@ -10,12 +10,12 @@ export KUBECONFIG=$PWD/kubeconfig
 step() { printf '%s %s\n' "$(date +%s.%N)" "$*" >>steps.txt; }
 
 step cluster
-kind create cluster --quiet --name "$cluster" --config kind.yaml --wait 300s
+kind create cluster --name "$cluster" --config kind.yaml --wait 300s
 kubectl label nodes --selector '!node-role.kubernetes.io/control-plane' node-role.kubernetes.io/worker= >/dev/null
 
 step images
 while read -r image; do
-    kind load docker-image --quiet --name "$cluster" "$image"
+    kind load docker-image --name "$cluster" "$image"
 done <images.txt
 
 for part in parts/*.yaml; do
