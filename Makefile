@@ -15,7 +15,7 @@ JOBS ?= $(shell nproc)
 VENV := $(CURDIR)/.venv
 RUN_READY := .venv/.ready-run
 DEV_READY := .venv/.ready-dev
-PLAYBOOK = ansible-playbook --inventory $(INVENTORY)
+PLAYBOOK = ansible-playbook --inventory "$(INVENTORY)"
 GATE := scripts/gate.sh
 # ansible-test checks only the Ansible content; the other gates check the rest.
 SANITY := changelogs/ galaxy.yml meta/ playbooks/ plugins/ roles/
@@ -43,7 +43,7 @@ down: $(RUN_READY)  ## remove the cluster; ENGINE=1 also removes the engine and 
 
 .PHONY: env
 env: $(RUN_READY)  ## print shell settings for the cluster; use them with: eval "$$(make -s env)"
-	@scripts/env.sh $(INVENTORY)
+	@scripts/env.sh "$(INVENTORY)"
 
 .PHONY: validate
 validate: $(RUN_READY)  ## check all manifests and environments in deploy/
@@ -59,7 +59,7 @@ check: $(DEV_READY)  ## run all checks that need no cluster
 
 .PHONY: test
 test: check  ## run check, then test the platform and every role on a cluster that is removed at the end
-	@rm -rf $(MOLECULE_EPHEMERAL_DIRECTORY)  # the state of a killed run would claim that its cluster still exists
+	@rm -rf "$(MOLECULE_EPHEMERAL_DIRECTORY)"  # the state of a killed run would claim that its cluster still exists
 	molecule test --all
 	python -m pytest --quiet tests/integration
 	python deploy/validate.py
