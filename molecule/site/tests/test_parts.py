@@ -12,12 +12,13 @@ import pytest
 from drystone_testing import INVENTORY, Kubectl, run
 from tests.parts import copy_with_another_part, remove_it_again
 
+PART = "echo"
 OTHERS = "guardrails,kube_prometheus_stack,argocd"
 REMOVE = [
     {
         "hosts": "drystone",
         "gather_facts": False,
-        "tasks": [{"ansible.builtin.include_role": {"name": "drystone.platform.echo", "tasks_from": "absent"}}],
+        "tasks": [{"ansible.builtin.include_role": {"name": f"drystone.platform.{PART}", "tasks_from": "absent"}}],
     }
 ]
 
