@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The action of all modules that meta/runtime.yml routes here.
+"""The action plugin of all modules that meta/runtime.yml redirects here.
 
-It has the name of one of them because ansible-test wants a module, and its documentation, behind each action plugin.
+It is named after one of them because ansible-test requires a documented module for each action plugin.
 """
 
 from __future__ import annotations
@@ -13,4 +13,4 @@ from ansible_collections.drystone.platform.plugins.plugin_utils._fork_action imp
 
 
 class ActionModule(ForkAction):
-    """See the documentation of the module that is run."""
+    """Run the task's module. Its documentation applies."""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run the build graph and show its progress while it runs, which a module cannot."""
+"""Run the build graph and show its progress. A module could not show output while it runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ display = Display()
 
 
 class ActionModule(ActionBase):
-    """See the documentation of the module of the same name."""
+    """Run the build graph. The module of the same name contains the documentation."""
 
     _supports_check_mode = True
     _requires_connection = False
@@ -57,16 +57,16 @@ class ActionModule(ActionBase):
 
 
 def build(make: list[str], cache: str, jobs: int, *, check: bool, timeout: float) -> dict[str, t.Any]:
-    """Do what is to be done; C(make) is the command without its goals and jobs."""
+    """Build missing artefacts. C(make) is the command without goals and jobs."""
     question = run([*make, "--question"], QUESTION_TIMEOUT, env=surroundings())
     if question.rc == 0:
-        return {"changed": False, "steps": [], "msg": "everything is built"}
+        return {"changed": False, "steps": [], "msg": "everything is already built"}
     if question.rc != 1:
-        return {"failed": True, "steps": [], "msg": f"the build graph cannot be read: {question.reason}"}
+        return {"failed": True, "steps": [], "msg": f"make cannot read the build graph: {question.reason}"}
     dry_run = run([*make, "--dry-run"], QUESTION_TIMEOUT, env=surroundings())
     steps = planned_steps(dry_run.stdout)
     if check:
-        return {"changed": True, "steps": steps, "msg": f"would build: {', '.join(steps) or 'nothing but links'}"}
+        return {"changed": True, "steps": steps, "msg": f"would build: {', '.join(steps) or 'only links'}"}
     log = os.path.join(cache, "build", "build.log")
     os.makedirs(os.path.dirname(log), exist_ok=True)
     learned_path = os.path.join(cache, "durations.json")
@@ -78,27 +78,27 @@ def build(make: list[str], cache: str, jobs: int, *, check: bool, timeout: float
     facts = {"changed": True, "steps": list(progress.done), "seconds": round(seconds, 1), "log": log}
     if code == 0:
         return {**facts, "msg": f"built in {duration(seconds)}"}
-    ended = f"The build stopped after {duration(seconds)}."
+    ended = f"The build failed after {duration(seconds)}."
     if code == TIMED_OUT:
-        ended = f"The build was not done after {timeout:g} s (timeout), so it was stopped."
+        ended = f"The build was stopped, because it was not finished after {timeout:g} s (timeout)."
     with open(log, encoding="utf-8", errors="replace") as file:
         said = "".join(file.readlines()[-LINES_OF_AN_ERROR:])
     return {
         **facts,
         "failed": True,
-        "msg": f"{ended} What is finished is kept; run it again once the cause is"
-        f" gone. All it said is in {log}, which ends so:\n{said}",
+        "msg": f"{ended} Finished steps are kept. Fix the cause, then run the task again."
+        f" The log {log} ends with:\n{said}",
     }
 
 
 def surroundings() -> dict[str, str]:
-    """Give the environment without what a make around it hands down: jobs to share, output to hold back."""
+    """Return the environment without the variables that an outer make sets, such as its job server."""
     of_make = ("MAKEFLAGS", "MFLAGS", "GNUMAKEFLAGS", "MAKELEVEL", "MAKEFILES")
     return {name: value for name, value in os.environ.items() if name not in of_make}
 
 
 def follow(command: list[str], log: str, progress: Progress, timeout: float) -> int:
-    """Run the command, keep what it prints in the log and show its steps; return its exit code, or TIMED_OUT."""
+    """Run the command, write its output to the log, and show its steps. Return its exit code or TIMED_OUT."""
     deadline = time.monotonic() + timeout
     with (
         open(log, "wb") as kept,
@@ -117,7 +117,7 @@ def follow(command: list[str], log: str, progress: Progress, timeout: float) -> 
         unfinished = b""
         while True:
             if waiting.select(timeout=min(1.0, HEARTBEAT)):
-                # Not readline: lines in its buffer are unseen by select, and would be shown when the next ones come.
+                # Do not use readline: select does not see lines in its buffer, so they would be shown too late.
                 chunk = os.read(output.fileno(), 65536)
                 if not chunk:
                     break
@@ -134,7 +134,7 @@ def follow(command: list[str], log: str, progress: Progress, timeout: float) -> 
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End make, which ends its steps and removes what they have half made."""
+    """End make, which ends its steps and removes their incomplete results."""
     process.terminate()
     try:
         process.wait(TIME_TO_END)
@@ -143,6 +143,6 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def show(text: str | None) -> None:
-    """Show a line to the user, who may be waiting for minutes."""
+    """Show a line to the user at once."""
     if text is not None:
         display.display(f"  {time.strftime('%H:%M:%S')} {text}")

@@ -24,7 +24,7 @@ from ansible_collections.drystone.platform.plugins.plugin_utils._role_files impo
 
 try:
     from ansible._internal._datatag import _tags
-except ImportError:  # before ansible-core 2.19 a value does not know where it was set
+except ImportError:  # values have no origin before ansible-core 2.19
     HAS_ORIGIN = False
 else:
     HAS_ORIGIN = True
@@ -33,14 +33,14 @@ PARTS = "drystone_parts"
 
 
 class ActionModule(ActionBase):
-    """Judge the host's variables; it runs where the variables are, on the controller."""
+    """Validate the host's variables. This runs on the controller, where the variables are."""
 
     TRANSFERS_FILES = False
     _requires_connection = False
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Fail with every problem at once."""
+        """Fail with all problems."""
         result = super().run(tmp, task_vars)
         _options, arguments = self.validate_argument_spec(
             argument_spec={"roles": {"type": "list", "elements": "str"}, "roles_path": {"type": "path"}}
@@ -51,9 +51,11 @@ class ActionModule(ActionBase):
         chosen = arguments["roles"] if arguments["roles"] is not None else sorted(roles)
         unknown = sorted(set(chosen) - set(roles))
         if unknown:
-            raise AnsibleActionFail(f"validate_inputs: no role {', '.join(unknown)} in {path}")
+            raise AnsibleActionFail(
+                f"validate_inputs: the roles directory {path} does not contain {', '.join(unknown)}"
+            )
 
-        # A value may refer to any role's default, so all of them are at hand; what is set goes before.
+        # A value may refer to the default of any role, so provide all defaults. Set variables override them.
         defaults = {name: value for inputs in roles.values() for name, value in inputs.defaults.items()}
         at_hand = {"role_path": str(path / SHARED_ROLE), **defaults, **given}
         templar = self._templar.copy_with_new_env(available_variables=at_hand)
@@ -71,7 +73,7 @@ class ActionModule(ActionBase):
             count = "1 variable is" if len(problems) == 1 else f"{len(problems)} variables are"
             lines = "\n".join(f"- {problem.line()}" for problem in problems)
             result["failed"] = True
-            result["msg"] = f"{count} wrong. Nothing was made.\n{lines}"
+            result["msg"] = f"{count} invalid. Nothing was created or changed.\n{lines}"
         return result
 
     def _read_roles(self, path: Path) -> dict[str, RoleInputs]:
@@ -84,7 +86,7 @@ class ActionModule(ActionBase):
         }
 
     def _problems_of_parts(self, path: Path, given: dict[str, t.Any], where: t.Callable[[str], str]) -> list[Problem]:
-        """Find out whether the chosen parts can be deployed. Their contracts need variables that are right."""
+        """Check whether the chosen parts can be deployed. This requires valid variables."""
         if not any(path.glob("*/meta/part.yml")):
             return []
         try:
@@ -95,7 +97,7 @@ class ActionModule(ActionBase):
 
 
 def _where(value: object, name: str) -> str:
-    """Tell where a variable was set; true, false and null carry no origin, their name does."""
+    """Return the place where a variable was set. For true, false and null only the name has an origin."""
     if not HAS_ORIGIN:
         return ""
     origin = _tags.Origin.get_tag(value) or _tags.Origin.get_tag(name)

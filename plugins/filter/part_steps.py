@@ -1,21 +1,22 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Turns contracts of parts into the steps that deploy them."""
+"""Convert contracts of parts into the steps that deploy them."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: part_steps
-short_description: Turn contracts of parts into the steps that deploy them
+short_description: Convert contracts of parts into the steps that deploy them
 version_added: 1.0.0
 author:
   - The Drystone authors (@drystone)
 description:
-  - Returns which entry points of which roles run in which order, so that the parts are applied without waiting for each
-    other wherever that is possible.
-  - A part that another one awaits is waited for right before that one is applied. Its entry point C(ready) follows.
-  - The entry points C(finish) come when all parts are applied.
+  - Returns the entry points of the roles in the order in which they run. Parts are applied without waiting for each
+    other if possible.
+  - If a part awaits another part, the steps wait for that other part right before the part is applied, and then run
+    its entry point C(ready).
+  - The entry points C(finish) run when all parts are applied.
 options:
   _input:
     description: The contracts, as the lookup P(drystone.platform.parts#lookup) returns them.
@@ -55,8 +56,8 @@ from ansible_collections.drystone.platform.plugins.plugin_utils._parts import st
 
 
 class FilterModule:
-    """Gives the filter to Ansible."""
+    """The filters of this file."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        """Return it by its name."""
+        """Return the filters by name."""
         return {"part_steps": steps}

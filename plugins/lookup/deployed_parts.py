@@ -1,23 +1,23 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names the parts that are deployed."""
+"""Return the names of the deployed parts."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: deployed_parts
-short_description: Name the parts that are deployed
+short_description: Return the names of the deployed parts
 version_added: 1.0.0
 author:
   - The Drystone authors (@drystone)
 description:
-  - Returns the names in C(drystone_parts) without those that C(--skip-tags) leaves out and without those whose contract
-    switches them off.
-  - Reads nothing but C(drystone_parts) and C(enabled) of the contracts, so defaults of roles and contracts may use it.
+  - Returns the names in C(drystone_parts), except parts that C(--skip-tags) excludes and parts whose contract switches
+    them off.
+  - Reads only C(drystone_parts) and C(enabled) of the contracts. Defaults of roles and contracts may therefore use it.
 options:
   roles_path:
-    description: The directory with the roles. That of this collection, where none is given.
+    description: The directory with the roles. The default is the directory of this collection.
     type: path
 seealso:
   - plugin: drystone.platform.parts
@@ -25,7 +25,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Say whether Git repositories are served in the cluster
+- name: Show whether the cluster has a Git server
   ansible.builtin.debug:
     msg: "{{ 'git_server' in query('drystone.platform.deployed_parts') }}"
 
@@ -57,7 +57,7 @@ from ansible_collections.drystone.platform.plugins.plugin_utils._role_files impo
 
 
 class LookupModule(LookupBase):
-    """Looks up names of parts."""
+    """Look up the names of the deployed parts."""
 
     def run(self, terms: list[t.Any], variables: dict[str, t.Any] | None = None, **kwargs: t.Any) -> list[str]:
         """Return the names."""

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads the public contracts of the parts."""
+"""Read the public contracts of the parts."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ description:
   - Reads C(roles/PART/meta/part.yml) of the deployed parts and renders it with the variables of the host over the
     defaults of all roles.
   - Returns the contracts in the order in which the parts are applied.
-  - The order is that of C(drystone_parts), changed only as far as a part has to come after another one.
-  - A part that C(drystone_parts) does not list or that C(--skip-tags) names is not deployed. So is one whose contract
+  - The order is that of C(drystone_parts), except that a part always comes after the parts on which it depends.
+  - A part is not deployed if C(drystone_parts) does not list it, if C(--skip-tags) names it, or if its contract
     switches it off.
-  - Fails for an unknown part, for a part without one that it requires, and for a contract that breaks its schema.
+  - Fails if a part is unknown, if a required part is not deployed, or if a contract violates its schema.
 options:
   _terms:
-    description: Names of parts. Only those of them that are deployed are returned. All of them, where none are given.
+    description: The names of parts. The lookup returns those of them that are deployed. Without names it returns all
+      deployed parts.
     type: list
     elements: str
   tagged:
-    description: Whether to return only the parts that C(--tags) does not keep this run away from.
+    description: Whether to return only the parts that the C(--tags) of this run include.
     type: bool
     default: false
   stage:
@@ -33,12 +34,13 @@ options:
     type: str
     choices: [platform, workloads]
   requirements:
-    description: Whether to return the parts that those named require, directly or not, instead of those named.
+    description: Whether to return the parts that the named parts require, directly or indirectly, instead of the named
+      parts.
     type: bool
     default: false
   topics:
     description:
-      - What to read of the contracts beside names, titles, stages and what the order depends on.
+      - The topics to read in addition to names, titles, stages and the keys that determine the order.
       - V(readiness) is C(timeout), C(conditions) and C(answers). V(network) is C(metrics), C(namespaces), C(connects)
         and C(services). V(images) is C(prefetch), C(images), C(files) and C(pins).
     type: list
@@ -46,11 +48,11 @@ options:
     choices: [readiness, network, images]
     default: [readiness, network, images]
   everything:
-    description: Whether to return every part that there is, deployed or not. Nothing is said then of connections.
+    description: Whether to return all parts, deployed or not. Connections are not resolved then.
     type: bool
     default: false
   roles_path:
-    description: The directory with the roles. That of this collection, where none is given.
+    description: The directory with the roles. The default is the directory of this collection.
     type: path
 seealso:
   - plugin: drystone.platform.deployed_parts
@@ -60,7 +62,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Say in which order the parts are applied
+- name: Show the order in which the parts are applied
   ansible.builtin.debug:
     msg: "{{ query('drystone.platform.parts', topics=[]) | map(attribute='title') | join(', ') }}"
 
@@ -69,7 +71,7 @@ EXAMPLES = r"""
     kubeconfig: ~/.local/state/drystone/drystone-dev/kubeconfig
     conditions: "{{ query('drystone.platform.parts', 'argocd', topics=['readiness'])[0].conditions }}"
 
-- name: Say which parts the workloads require
+- name: Show the parts that the workloads require
   ansible.builtin.debug:
     msg: "{{ query('drystone.platform.parts', 'workloads', requirements=true) | map(attribute='name') }}"
 """
@@ -96,10 +98,10 @@ from ansible_collections.drystone.platform.plugins.plugin_utils._role_files impo
 
 
 class LookupModule(LookupBase):
-    """Looks up contracts."""
+    """Look up contracts of parts."""
 
     def run(self, terms: list[t.Any], variables: dict[str, t.Any] | None = None, **kwargs: t.Any) -> list[Contract]:
-        """Return those that are asked for."""
+        """Return the requested contracts."""
         self.set_options(var_options=variables, direct=kwargs)
         roles = Path(self.get_option("roles_path") or ROLES)
         try:

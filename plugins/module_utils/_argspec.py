@@ -1,9 +1,9 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Options shared by the modules of the collection. PRIVATE to the collection.
+"""Options that several modules of the collection share. PRIVATE to the collection.
 
-Their documentation is in the doc fragments of the same names.
+The doc fragments _kube and _git_remote document them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import typing as t
 
 
 def kube_argspec() -> dict[str, dict[str, t.Any]]:
-    """Say how to reach a cluster; documented by the fragment drystone.platform._kube."""
+    """Return the options that connect to a cluster, documented in the fragment drystone.platform._kube."""
     return {
         "kubeconfig": {"type": "path", "required": True},
         "context": {"type": "str"},
@@ -20,7 +20,7 @@ def kube_argspec() -> dict[str, dict[str, t.Any]]:
 
 
 def git_argspec() -> dict[str, dict[str, t.Any]]:
-    """Say how to reach a Git repository; documented by the fragment drystone.platform._git_remote."""
+    """Return the options that connect to a Git repository, documented in drystone.platform._git_remote."""
     return {
         "repository": {"type": "str", "required": True},
         "branch": {"type": "str", "default": "main"},

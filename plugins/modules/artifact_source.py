@@ -100,7 +100,7 @@ msg:
   description: The source and the reason for it.
   returned: always
   type: str
-  sample: "source: everything is built here already for these pins"
+  sample: "source: all artefacts of these pins are already built on this host"
 complete:
   description: Whether the cache is complete, so that nothing has to be built or downloaded.
   returned: always

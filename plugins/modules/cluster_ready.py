@@ -379,7 +379,7 @@ def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
     api = None
     if kubeconfig and any(condition.of_cluster for condition in conditions):
         if check_mode and not os.path.exists(kubeconfig):
-            return not_there(conditions, f"there is no kubeconfig {kubeconfig}: the cluster is not made yet")
+            return not_there(conditions, f"kubeconfig {kubeconfig} does not exist: the cluster is not created yet")
         api = KubeApi.from_kubeconfig(kubeconfig, params["context"], timeout=_ANSWER_WITHIN, retry_for=_RETRY_FOR)
     wait = ClusterReady(api, conditions, params["timeout"])
     return wait.look() if check_mode else wait.wait()

@@ -61,7 +61,7 @@ problems:
   elements: dict
   sample:
     - variable: argocd_wiat
-      problem: role argocd has no such variable; did you mean argocd_wait?
+      problem: role argocd does not have this variable; did you mean argocd_wait?
       where: inventories/dev/group_vars/all/main.yml:4:14
   contains:
     variable:

@@ -4,10 +4,10 @@
 
 # PRIVATE to the collection: it may change without notice.
 
-"""What a long build is doing and how far it is, from the lines that the build graph prints.
+"""Show the progress of a long build from the lines that the build graph prints.
 
-Every recipe of the graph prints C(HH:MM:SS what) when it starts; C(make --dry-run) prints the same lines as commands.
-How long each step took, in seconds, is learned from build to build and gives the time left.
+Every recipe of the graph prints C(HH:MM:SS step) when it starts. C(make --dry-run) prints the same lines as commands.
+The duration of each step is saved after a build, and the next build estimates the remaining time from it.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ PLANNED = re.compile(r"^printf '%\(%H:%M:%S\)T %s\\n' -1 '(?P<step>.*)'$")
 
 
 def planned_steps(dry_run: str) -> list[str]:
-    """The steps that C(make --dry-run) would do, in its order."""
+    """Return the steps that C(make --dry-run) lists, in its order."""
     return [found["step"] for line in dry_run.splitlines() if (found := PLANNED.match(line))]
 
 
 def duration(seconds: float) -> str:
-    """12 s, 3 min 5 s."""
+    """Format a duration, such as 12 s or 3 min 5 s."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 class Progress:
-    """Follows one build.
+    """The progress of one build.
 
-    A step ends when the next one starts: with several at a time that is their share of the whole, which adds up.
+    A step ends when the next one starts. If several steps run in parallel, the sum of these durations is still the
+    duration of the build.
     """
 
     def __init__(self, steps: list[str], learned: dict[str, float], clock: t.Callable[[], float]) -> None:
@@ -47,7 +48,7 @@ class Progress:
         self.done: dict[str, float] = {}
 
     def line(self, text: str) -> str | None:
-        """What to show for a line of the build, or None where it starts no step."""
+        """Return the text to show for a line of the build, or None if the line does not start a step."""
         found = STEP.match(text)
         if found is None:
             return None
@@ -57,13 +58,13 @@ class Progress:
         return self._say(f"[{len(self.done) + 1}/{max(len(self.steps), len(self.done) + 1)}] {self._current}")
 
     def heartbeat(self, every: float) -> str | None:
-        """What to show when nothing was shown for C(every) seconds, so that slow is told from dead."""
+        """Return a sign of life if nothing was shown for C(every) seconds, else None."""
         if not self._current or self._clock() - self._told < every:
             return None
-        return self._say(f"still at {self._current} after {duration(self._clock() - self._step_began)}")
+        return self._say(f"still running {self._current} after {duration(self._clock() - self._step_began)}")
 
     def finish(self) -> float:
-        """The seconds that the whole build took."""
+        """End the last step, and return the duration of the build in seconds."""
         self._finish()
         return self._clock() - self._began
 
@@ -78,7 +79,7 @@ class Progress:
         return text if left is None else f"{text}, about {duration(left)} left"
 
     def _left(self) -> float | None:
-        """Seconds until the end, known once every step that is still to come was seen before."""
+        """Return the estimated remaining seconds, or None if the duration of a remaining step is unknown."""
         waiting = [step for step in self.steps if step not in self.done and step != self._current]
         if any(step not in self._learned for step in [*waiting, self._current]):
             return None
@@ -87,7 +88,7 @@ class Progress:
 
 
 def read_learned(path: str) -> dict[str, float]:
-    """Seconds by step; empty where nothing, or nothing readable, was learned."""
+    """Read the seconds of each step. Return an empty dict if the file does not exist or is invalid."""
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
@@ -99,7 +100,7 @@ def read_learned(path: str) -> dict[str, float]:
 
 
 def write_learned(path: str, learned: dict[str, float]) -> None:
-    """Replace the file in one step."""
+    """Write the seconds of each step. Replace the file atomically."""
     partial = f"{path}.partial"
     with open(partial, "w", encoding="utf-8") as file:
         json.dump(learned, file, indent=1, sort_keys=True)

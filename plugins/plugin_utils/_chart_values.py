@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finds values that a Helm chart would silently ignore, because it has no such key. PRIVATE to the collection."""
+"""Find values that a Helm chart would silently ignore because it does not know the key. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kube.manifests 
 
 Values = dict[str, t.Any]
 
-# Under these names charts take whatever Kubernetes or the program takes, also where they bring a default of their own.
+# Under these keys charts accept everything that Kubernetes or the program accepts, even if the chart has a default.
 _FREE = re.compile(
     r"(?i:labels|annotations|affinity|resources|securitycontext|strategy)$|^(?:config|env|data|nodeSelector)$"
 )
@@ -24,9 +24,9 @@ _ALIKE = 0.8
 
 
 def unknown_keys(values: Values, defaults: Values) -> list[str]:
-    """Tell each key of the values that the chart's own values do not have, and the nearest that they do have.
+    """Return each key of the values that the chart's defaults do not have, with the most similar key that they have.
 
-    Where a default is empty or null the chart leaves open what may be there, so anything may.
+    Accept everything below a default that is empty or null.
     """
     return list(_unknown(values, defaults, (), list(_paths(defaults, ()))))
 
@@ -36,7 +36,8 @@ def _unknown(values: Values, defaults: Values, parents: tuple[str, ...], known: 
         path = (*parents, str(key))
         name = ".".join(path)
         if key not in defaults:
-            yield f"{name}: the chart has no such key; the nearest is {_nearest(str(key), parents, defaults, known)}"
+            nearest = _nearest(str(key), parents, defaults, known)
+            yield f"{name}: the chart does not have this key; the most similar key is {nearest}"
             continue
         default = defaults[key]
         if not isinstance(default, dict) or not default or value is None or _FREE.search(str(key)):
@@ -44,7 +45,8 @@ def _unknown(values: Values, defaults: Values, parents: tuple[str, ...], known: 
         if isinstance(value, dict):
             yield from _unknown(value, default, path, known)
         else:
-            yield f"{name}: the chart takes keys here ({', '.join(map(str, default))}), not a {type(value).__name__}"
+            keys = ", ".join(map(str, default))
+            yield f"{name}: the chart expects a mapping with the keys {keys}, not a {type(value).__name__}"
 
 
 def _paths(defaults: Values, parents: tuple[str, ...]) -> t.Iterator[str]:
@@ -56,7 +58,7 @@ def _paths(defaults: Values, parents: tuple[str, ...]) -> t.Iterator[str]:
 
 
 def _nearest(key: str, parents: tuple[str, ...], siblings: Values, known: list[str]) -> str:
-    """Name the key that was probably meant: one spelt alike beside it, else the same one elsewhere, else the likest."""
+    """Return the key that was probably meant: a similar one on the same level, else the same one elsewhere."""
     names = [str(name) for name in siblings]
     alike = difflib.get_close_matches(key, names, n=1, cutoff=_ALIKE)
     if not alike:
@@ -75,7 +77,7 @@ def _likeness(wanted: str, path: str) -> float:
 
 
 def merged(base: Values, over: Values) -> Values:
-    """Lay values over values as Helm does: maps are merged, everything else is replaced."""
+    """Merge values as Helm does: merge mappings, and replace everything else."""
     result = dict(base)
     for key, value in over.items():
         below = result.get(key)
@@ -84,7 +86,7 @@ def merged(base: Values, over: Values) -> Values:
 
 
 def with_subcharts(own: Values, subcharts: dict[str, Values]) -> Values:
-    """Add to a chart's values what its subcharts take under their names."""
+    """Add the values of the subcharts to those of a chart, under the names of the subcharts."""
     result = dict(own)
     for name, values in subcharts.items():
         result[name] = merged(values, own.get(name) or {})
@@ -95,7 +97,8 @@ def chart_defaults(chart: str) -> Values:
     """Read the default values of an unpacked chart and of all charts in it."""
     if not os.path.isfile(os.path.join(chart, "Chart.yaml")):
         raise InvalidInput(
-            f"There is no Helm chart at {chart} (no Chart.yaml). The role artifacts puts charts there.", chart=chart
+            f"Reading the Helm chart {chart}: it has no Chart.yaml. Run the role artifacts, which downloads charts.",
+            chart=chart,
         )
     aliases = _aliases(_read(os.path.join(chart, "Chart.yaml")))
     subcharts: dict[str, Values] = {}
@@ -113,7 +116,7 @@ def chart_defaults(chart: str) -> Values:
 
 
 def _aliases(chart: Values) -> dict[str, list[str]]:
-    """By which names the dependencies of a chart are given values."""
+    """Return the names under which the dependencies of a chart receive values."""
     found: dict[str, list[str]] = {}
     for dependency in chart.get("dependencies") or []:
         found.setdefault(dependency["name"], []).append(dependency.get("alias") or dependency["name"])
@@ -138,5 +141,5 @@ def _packed(path: str) -> tuple[str, Values]:
 def _mapping(text: str, where: str) -> Values:
     documents = parse(text, where)
     if documents and not isinstance(documents[0], dict):
-        raise InvalidInput(f"{where} is not a mapping but a {type(documents[0]).__name__}.")
+        raise InvalidInput(f"{where} contains a {type(documents[0]).__name__}, expected a mapping.")
     return documents[0] if documents else {}

@@ -4,15 +4,15 @@
 
 # PRIVATE to the collection: it may change without notice.
 
-"""The action of this collection's modules: it runs them in a fork of Ansible where a new Python would do the same.
+"""The action plugin of this collection's modules: it runs a module in a fork of Ansible if the result is the same.
 
-Ansible packs each module into an archive and starts a new Python for it, which compiles a third of Ansible from that
-archive: 0.4 s of a processor for each task, more than most modules need. A fork has all of it at hand. The module reads
-the same arguments, returns the same result and ends with its process. A task that needs a new Python gets one: on other
-hosts, as another user, with another interpreter, with an environment of its own, with async. So does every task when
-drystone_fork_modules is false, or with an ansible-core that forks were not tested with.
+Usually, Ansible packs each module into an archive and starts a new Python process, which compiles a third of Ansible
+from that archive. This takes 0.4 s of CPU time for each task, more than most modules need. A fork has all of this in
+memory. The module reads the same arguments, returns the same result and ends with its process. A task that needs a new
+Python process gets one: on other hosts, as another user, with another interpreter, with its own environment, with
+async. All tasks get one if drystone_fork_modules is false, or if forks were not tested with this ansible-core.
 
-meta/runtime.yml names the modules that are run like this. ansible.netcommon calls it direct execution.
+meta/runtime.yml lists the modules that use this plugin. ansible.netcommon calls the technique direct execution.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import os
 import sys
 import typing as t
 
-from ansible import constants as C  # noqa: N812  so it is called throughout Ansible
+from ansible import constants as C  # noqa: N812  the usual name throughout Ansible
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.text.converters import to_text
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -41,7 +41,7 @@ _MODULES = "ansible_collections.drystone.platform.plugins.modules"
 if IS_TESTED:
     from ansible.module_utils.common.json import Direction, get_module_encoder
 
-    # Ansible loads this file before it forks for a task: what is imported here is compiled once, not for each task.
+    # Ansible loads this file before it forks for a task. Modules that are imported here are compiled only once.
     for _name in (
         "apply_set",
         "cluster_ready",
@@ -57,7 +57,7 @@ display = Display()
 
 
 class ForkAction(NormalAction):
-    """See the documentation of the module that is run."""
+    """Run the task's module. Its documentation applies."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Return the result of the task's module."""
@@ -84,27 +84,27 @@ class ForkAction(NormalAction):
         return result
 
     def _needs_a_new_python(self, task_vars: dict[str, t.Any]) -> str:
-        """Say why a fork is not the same as a new Python here; say nothing where it is."""
+        """Return why a fork is not equivalent to a new Python process for this task, or an empty string."""
         reasons = {
             f"{SWITCH} is false": not self._is_switched_on(task_vars),
             f"ansible-core {core_version} was not tested with forks": not IS_TESTED,
             f"the connection is {self._connection.transport}": self._connection.transport != "local",
-            "it becomes another user": self._connection.become is not None,
-            "it is asynchronous": bool(self._task.async_val),
-            "it is delegated": bool(self._task.delegate_to),
-            "it has an environment of its own": bool(self._compute_environment_string()),
-            "its files are kept for debugging": bool(C.config.get_config_value("DEFAULT_KEEP_REMOTE_FILES")),
-            "its number of open files is set": bool(
+            "the task becomes another user": self._connection.become is not None,
+            "the task is asynchronous": bool(self._task.async_val),
+            "the task is delegated": bool(self._task.delegate_to),
+            "the task sets an environment": bool(self._compute_environment_string()),
+            "Ansible keeps module files for debugging": bool(C.config.get_config_value("DEFAULT_KEEP_REMOTE_FILES")),
+            "Ansible limits the number of open files": bool(
                 C.config.get_config_value("PYTHON_MODULE_RLIMIT_NOFILE", variables=task_vars)
             ),
-            "its interpreter is not the one of Ansible": not _is_this_python(
+            "the interpreter is not Ansible's": not _is_this_python(
                 self._templar.template(task_vars.get("ansible_python_interpreter"))
             ),
         }
         return ", ".join(reason for reason, applies in reasons.items() if applies)
 
     def _is_switched_on(self, task_vars: dict[str, t.Any]) -> bool:
-        """Read the switch, which is on where the role common was not loaded and nobody set it."""
+        """Read the switch. It is on if nobody set it, even without the defaults of the role common."""
         value = self._templar.template(task_vars.get(SWITCH, True))
         try:
             return bool(boolean(value))
@@ -113,7 +113,7 @@ class ForkAction(NormalAction):
 
 
 def _is_this_python(path: t.Any) -> bool:
-    """Tell another name of this interpreter, such as python for python3, from that of another environment."""
+    """Return whether the path is this interpreter, possibly by another name in the same environment (python3)."""
     return (
         isinstance(path, str)
         and os.path.realpath(os.path.dirname(path)) == os.path.realpath(os.path.dirname(sys.executable))

@@ -33,8 +33,8 @@ except ImportError:  # ansible-core before 2.19
 else:
     HAS_RUNNER = True
 
-# The first and the last ansible-core that forks were tested with, all releases between them included: the tests in
-# tests/unit/plugins/plugin_utils pass with each of them. What they rest on is internal to ansible-core.
+# Forks use internals of ansible-core. The tests in tests/unit/plugins/plugin_utils passed with these releases of
+# ansible-core and with all releases between them.
 FIRST_TESTED = (2, 19, 0)
 LAST_TESTED = (2, 19, 14)
 
@@ -45,18 +45,18 @@ Mask = t.Iterable[int | signal.Signals]
 
 
 def is_tested(version: str) -> bool:
-    """Tell whether forks were tested with this version of ansible-core. A pre-release was not."""
+    """Return whether forks were tested with this version of ansible-core. Pre-releases were not."""
     numbers = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)", version)
     return HAS_RUNNER and numbers is not None and FIRST_TESTED <= tuple(map(int, numbers.groups())) <= LAST_TESTED
 
 
 def run_in_fork(module: str, arguments: bytes) -> dict[str, t.Any]:
-    """Run a module, given by its full Python name, and return what it printed and its exit code."""
+    """Run a module, given by its full Python name, and return its output and its exit code."""
     stdout, stderr = os.pipe(), os.pipe()
     reading, writing = (stdout[0], stderr[0]), (stdout[1], stderr[1])
     child = 0
     try:
-        # A signal between the fork and the module's own handlers would run those of Ansible's worker in the child.
+        # Block signals until the child has its own handlers. Otherwise it would run those of Ansible's worker.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _FROM_ANSIBLE)
         try:
             child = os.fork()
@@ -69,7 +69,7 @@ def run_in_fork(module: str, arguments: bytes) -> dict[str, t.Any]:
         printed = _read(reading)
         _child, status = os.waitpid(child, 0)
     except BaseException:
-        # The task ends here, by its timeout for example. What it started must not go on in the background.
+        # The task ends here, for example because of its timeout. Its child must not continue in the background.
         if child:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGTERM)
@@ -79,7 +79,7 @@ def run_in_fork(module: str, arguments: bytes) -> dict[str, t.Any]:
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
         return {"rc": code, "stdout": printed[0], "stderr": printed[1]}
-    # A shell, in which Ansible runs a module otherwise, tells it like this. It does not mention an interrupt.
+    # Report the signal like the shell in which Ansible usually runs a module. A shell does not report an interrupt.
     told = b"" if -code == signal.SIGINT else f"{signal.strsignal(-code)}\n".encode()
     return {"rc": 128 - code, "stdout": printed[0], "stderr": printed[1] + told}
 
@@ -90,7 +90,7 @@ def _close(descriptors: t.Iterable[int]) -> None:
 
 
 def _read(pipes: tuple[int, ...]) -> list[bytes]:
-    """Read all pipes to their ends."""
+    """Read all pipes until they are closed."""
     printed = dict.fromkeys(pipes, b"")
     with selectors.DefaultSelector() as waiting:
         for pipe in pipes:
@@ -105,7 +105,7 @@ def _read(pipes: tuple[int, ...]) -> list[bytes]:
 
 
 def _be_the_module(module: str, arguments: bytes, streams: tuple[int, int], mask: Mask) -> t.NoReturn:
-    """Run the module in this process, which ends with it in every case."""
+    """Run the module in this process, then end the process."""
     ending: BaseException | None = None
     status = 1
     try:
@@ -114,14 +114,14 @@ def _be_the_module(module: str, arguments: bytes, streams: tuple[int, int], mask
             run_module(json_params=arguments, profile=PROFILE, module_fqn=module, modlib_path="", extensions={})
         except SystemExit as error:
             status = _exit_status(error)
-        except BaseException as error:  # noqa: BLE001  whatever it is, a new Python prints it and ends with 1
+        except BaseException as error:  # noqa: BLE001  Python prints any exception and exits with 1
             ending = error
             traceback.print_exc()
         threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001  os._exit does not wait for threads
-        atexit._run_exitfuncs()  # noqa: SLF001  os._exit runs none, and nothing public does
+        atexit._run_exitfuncs()  # noqa: SLF001  os._exit runs no exit handlers, and there is no public function
         sys.stdout.flush()
         sys.stderr.flush()
-    except BaseException:  # noqa: BLE001  an error of this file, or an interrupt at the very end: it must be seen
+    except BaseException:  # noqa: BLE001  show errors of this file and an interrupt at the very end
         os.write(streams[1], traceback.format_exc().encode("utf-8", "backslashreplace"))
         status = 1
     finally:
@@ -132,9 +132,9 @@ def _be_the_module(module: str, arguments: bytes, streams: tuple[int, int], mask
 
 
 def _start_afresh(module: str, streams: tuple[int, int], mask: Mask) -> None:
-    """Put this process into the state of a new one."""
-    # Ansible's own exit handlers would end the processes of its worker and remove its files.
-    atexit._clear()  # noqa: SLF001  there is no public way to forget all handlers
+    """Reset this process to the state of a new one."""
+    # The exit handlers of Ansible would end processes of its worker and remove its files.
+    atexit._clear()  # noqa: SLF001  there is no public function that removes all handlers
     for number in _FROM_ANSIBLE:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -142,22 +142,22 @@ def _start_afresh(module: str, streams: tuple[int, int], mask: Mask) -> None:
     os.dup2(streams[1], 2)
     sys.stdout, sys.stderr = _text(1, "surrogateescape"), _text(2, "backslashreplace", line_buffering=True)
     sys.argv = sys.argv[:1]
-    sys.modules.pop(module, None)  # it is run as __main__, and not a second time
-    # Warnings and tracebacks go the way of a module, into its result. The way of Ansible itself leads to a display and
-    # a task that this process does not have, where they are lost.
+    sys.modules.pop(module, None)  # the module runs as __main__, so it must not be imported already
+    # Put warnings and tracebacks into the result, as in a module. On the controller, Ansible sends them to a display
+    # and a task, which this process does not have, so they would be lost.
     _internal.is_controller = False
     _traceback._is_traceback_enabled = _traceback._is_module_traceback_enabled  # noqa: SLF001  as in a module
 
 
 def _text(stream: int, errors: str, *, line_buffering: bool = False) -> t.TextIO:
-    """Open a stream for text as Python does when it starts, PYTHONUNBUFFERED included."""
+    """Open a text stream as Python does at its start. Respect PYTHONUNBUFFERED."""
     at_once = bool(os.environ.get("PYTHONUNBUFFERED"))
     binary = os.fdopen(stream, "wb", buffering=0 if at_once else -1, closefd=False)
     return io.TextIOWrapper(binary, "utf-8", errors, line_buffering=line_buffering, write_through=at_once)
 
 
 def _exit_status(error: SystemExit) -> int:
-    """Do what Python does with the argument of sys.exit."""
+    """Return the exit status for the argument of sys.exit, and print it like Python if it is not a number."""
     if error.code is None or isinstance(error.code, int):
         return (error.code or 0) & 0xFF
     print(error.code, file=sys.stderr)

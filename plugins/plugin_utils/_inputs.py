@@ -4,7 +4,7 @@
 
 # PRIVATE to the collection: it may change without notice.
 
-"""Judge the variables that a user has set against what all roles say of theirs."""
+"""Validate the variables that a user has set against the argument specs and defaults of all roles."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Template = t.Callable[[t.Any], t.Any]
 
 @dataclass(frozen=True)
 class RoleInputs:
-    """A role's own words: the content of meta/argument_specs.yml and of defaults/main.yml."""
+    """The variables of a role: the content of meta/argument_specs.yml and defaults/main.yml."""
 
     specs: t.Mapping[str, t.Any] = field(default_factory=dict)
     defaults: t.Mapping[str, t.Any] = field(default_factory=dict)
@@ -36,20 +36,20 @@ class RoleInputs:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with one variable, and where it was set."""
+    """A problem with one variable, and the place where it was set."""
 
     variable: str
     problem: str
     where: str = ""
 
     def line(self) -> str:
-        """Say it in one line."""
+        """Return the problem in one line."""
         name = self.variable if len(self.variable) <= LONGEST_NAME else f"{self.variable[:LONGEST_NAME]}…"
         return f"{name}: {self.problem}" + (f" ({self.where})" if self.where else "")
 
 
 class Catalogue:
-    """Every variable of every role."""
+    """All variables of all roles."""
 
     def __init__(self, roles: t.Mapping[str, RoleInputs]) -> None:
         self.options: dict[str, Attributes] = {}
@@ -67,12 +67,12 @@ class Catalogue:
                         self.required.setdefault(role, []).append(name)
 
     def role_of(self, name: str) -> str | None:
-        """Name the role whose prefix a variable has, the longest prefix first."""
+        """Return the role with the longest prefix that matches the variable, or None."""
         fitting = [prefix for prefix in self.prefixes if name.startswith(prefix)]
         return self.prefixes[max(fitting, key=len)] if fitting else None
 
     def nearest(self, name: str) -> str | None:
-        """Return the known name most like this one."""
+        """Return the most similar known name, or None."""
         close = difflib.get_close_matches(name[: 2 * LONGEST_NAME], self.names, n=1, cutoff=0.7)
         return close[0] if close else None
 
@@ -84,7 +84,7 @@ def find_problems(
     where: t.Callable[[str], str],
     roles: t.Collection[str],
 ) -> list[Problem]:
-    """Return all that is wrong at once: unknown names, values that do not fit, required variables without one."""
+    """Return all problems: unknown names, invalid values, and required variables that are not set."""
     problems = []
     for name in sorted(given):
         role = catalogue.role_of(name)
@@ -92,8 +92,9 @@ def find_problems(
             found = _judge(name, given[name], catalogue.options[name], template)
         elif role is not None and name not in catalogue.names:
             nearest = catalogue.nearest(name)
-            hint = f"; did you mean {nearest}?" if nearest else f"; roles/{role}/README.md lists those there are"
-            found = f"{'there is' if role == SHARED_ROLE else f'role {role} has'} no such variable{hint}"
+            hint = f"; did you mean {nearest}?" if nearest else f"; roles/{role}/README.md lists the variables"
+            owner = "the collection" if role == SHARED_ROLE else f"role {role}"
+            found = f"{owner} does not have this variable{hint}"
         else:
             found = ""
         if found:
@@ -102,7 +103,9 @@ def find_problems(
         for name in catalogue.required.get(role, []):
             if name not in given:
                 kind = expected(catalogue.options[name])
-                problems.append(Problem(name, f"not set, and role {role} needs it: {kind}. Set it in the inventory"))
+                problems.append(
+                    Problem(name, f"not set, but role {role} requires it ({kind}). Set it in the inventory")
+                )
     return problems
 
 
@@ -112,7 +115,7 @@ def _judge(name: str, raw: t.Any, attributes: Attributes, template: Template) ->
         value = _plain(template(raw))
     except Exception as error:  # noqa: BLE001 - a template can raise whatever its filters and lookups raise
         if "ansible_" in str(raw):
-            return ""  # it stands on facts, which nobody has gathered yet
+            return ""  # it needs facts, which are not gathered yet
         return "its template cannot be rendered" + ("" if secret else f": {_one_line(error)}")
     if value is None and not attributes.get("required"):
         return ""
@@ -132,7 +135,7 @@ def _judge(name: str, raw: t.Any, attributes: Attributes, template: Template) ->
 
 
 def _plain(value: t.Any) -> t.Any:
-    """Read a container to its leaves: Ansible renders what lies deeper only when it is read."""
+    """Copy a container with all nested values: Ansible renders a nested value only when it is read."""
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -141,7 +144,7 @@ def _plain(value: t.Any) -> t.Any:
 
 
 def is_secret(name: str, attributes: Attributes) -> bool:
-    """Tell whether the value, or a part of it, must not be shown."""
+    """Return whether the value or a part of it must not be shown."""
     if attributes.get("no_log") or SECRET.search(name):
         return True
     options = attributes.get("options") or {}
@@ -149,7 +152,7 @@ def is_secret(name: str, attributes: Attributes) -> bool:
 
 
 def expected(attributes: Attributes) -> str:
-    """Say in words what fits."""
+    """Describe the expected type and the allowed values."""
     kind = str(attributes.get("type", "str"))
     if attributes.get("elements"):
         kind = f"{kind} of {attributes['elements']}"
@@ -159,7 +162,7 @@ def expected(attributes: Attributes) -> str:
 
 
 def type_name(value: t.Any) -> str:
-    """Name the type as specs do. Ansible's tagged values are subclasses, so the base decides."""
+    """Return the name of the type as in argument specs. Tagged values of Ansible are subclasses of these types."""
     for kind, name in ((bool, "bool"), (int, "int"), (float, "float"), (str, "str"), (dict, "dict"), (list, "list")):
         if isinstance(value, kind):
             return name
@@ -169,11 +172,11 @@ def type_name(value: t.Any) -> str:
 
 
 def _silent_conversion(value: t.Any, wanted: str) -> str:
-    """Catch what Ansible converts in silence: no, yes and 1.10 without quotes are not the text that they look like."""
+    """Find values that Ansible would convert silently. YAML does not read no, yes and 1.10 without quotes as text."""
     if wanted in TEXT_TYPES and isinstance(value, (bool, float)):
-        return "; YAML reads this word without quotes as another type: quote it"
+        return "; YAML reads this value as another type, so put it in quotes"
     if wanted in TEXT_TYPES and isinstance(value, (dict, list)):
-        return "; this is no text"
+        return "; this is not a text"
     if wanted in ("int", "float") and isinstance(value, bool):
         return "; YAML reads yes, no, on and off as bool"
     return ""

@@ -15,7 +15,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 Contract = dict[str, t.Any]
 
 STAGES = ("platform", "workloads")
-# Targets of a connection that are no part
+# Targets of a connection that are not parts
 TARGETS = ("api-server", "dns", "environments", "metrics")
 
 _NAMES: dict[str, t.Any] = {"type": "list", "elements": "str", "default": []}
@@ -77,7 +77,8 @@ KEYS: dict[str, dict[str, t.Any]] = {
 }
 
 
-# What is rendered together: rendering takes time, and hardly anybody needs all of it. The first is always rendered.
+# Keys that are rendered together. Rendering takes time, and most callers need only some keys. The first topic is always
+# rendered.
 TOPICS: dict[str, tuple[str, ...]] = {
     "order": ("title", "stage", "enabled", "requires", "after", "awaits", "entry_points"),
     "readiness": ("timeout", "conditions", "answers"),
@@ -87,7 +88,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
 
 
 class InvalidContract(Exception):
-    """A contract, or the choice of parts, is wrong: each problem in one line."""
+    """A contract or the list of parts is invalid. The arguments are the problems, one line each."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("; ".join(problems))
@@ -95,7 +96,7 @@ class InvalidContract(Exception):
 
 
 def complete(part: str, rendered: t.Mapping[str, t.Any], keys: t.Collection[str]) -> Contract:
-    """Judge the rendered keys of a contract and fill in the defaults of those that are missing."""
+    """Validate the rendered keys of a contract, and add the defaults of missing keys."""
     spec = {key: KEYS[key] for key in KEYS if key in keys}
     judged = ArgumentSpecValidator(spec).validate({key: value for key, value in rendered.items() if key in keys})
     if judged.error_messages:
@@ -111,12 +112,12 @@ def complete(part: str, rendered: t.Mapping[str, t.Any], keys: t.Collection[str]
 
 
 def check_keys(part: str, raw: object) -> dict[str, t.Any]:
-    """Refuse a contract that is no mapping or has a key that is none, before anything is rendered."""
+    """Refuse a contract that is not a mapping or has unknown keys, before it is rendered."""
     if not isinstance(raw, dict):
-        raise InvalidContract(f"roles/{part}/meta/part.yml holds {type(raw).__name__}, expected a mapping")
+        raise InvalidContract(f"roles/{part}/meta/part.yml contains a {type(raw).__name__}, expected a mapping")
     unknown = sorted(set(raw) - set(KEYS))
     if unknown:
         raise InvalidContract(
-            f"roles/{part}/meta/part.yml has the unknown keys {', '.join(unknown)}. docs/parts.md lists those there are"
+            f"roles/{part}/meta/part.yml has the unknown keys {', '.join(unknown)}. docs/parts.md lists the keys"
         )
     return raw

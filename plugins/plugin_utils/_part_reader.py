@@ -34,14 +34,14 @@ SHARED_ROLE = "common"
 
 
 class PartReader:
-    """All contracts, and the variables that they are rendered with."""
+    """The contracts of all parts, and the variables for rendering them."""
 
     def __init__(self, loader: t.Any, templar: t.Any, variables: t.Mapping[str, t.Any], roles: Path = ROLES) -> None:
         self._raw = {
             path.parents[1].name: check_keys(path.parents[1].name, read_yaml(loader, path))
             for path in sorted(roles.glob("*/meta/part.yml"))
         }
-        # What is set goes before the defaults. Inside a role its own path is known, elsewhere that of common will do.
+        # Set variables override defaults. Outside a role, role_path is not defined, so the path of common is used.
         at_hand = {"role_path": str(roles / SHARED_ROLE), **all_defaults(loader, roles), **variables}
         self._template = templar.copy_with_new_env(available_variables=at_hand).template
         self._variables = at_hand
@@ -58,7 +58,7 @@ class PartReader:
 
     @functools.cached_property
     def choice(self) -> Choice:
-        """What the user chose to deploy."""
+        """The parts that the user chose to deploy."""
         listed = [str(name) for name in self._template(self._variables["drystone_parts"])]
         choice = Choice(
             listed,
@@ -86,7 +86,7 @@ class PartReader:
         return [self._render(name, keys) for name in self._raw if not names or name in names]
 
     def closure(self, names: t.Collection[str]) -> set[str]:
-        """Return the names of parts and of all that they require."""
+        """Return the names of the parts and of all parts that they require."""
         return with_requirements(names, {name: self._render(name, ORDERING)["requires"] for name in self._raw})
 
 
@@ -95,7 +95,7 @@ def _keys(topics: t.Collection[str]) -> tuple[str, ...]:
 
 
 def _plain(value: t.Any) -> t.Any:
-    """Read a container to its leaves: Ansible renders what lies deeper only when it is read."""
+    """Copy a container with all nested values: Ansible renders a nested value only when it is read."""
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list):

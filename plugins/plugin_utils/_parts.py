@@ -4,7 +4,7 @@
 
 # PRIVATE to the collection: it may change without notice.
 
-"""Decide which parts are deployed, in which order, and who connects to whom."""
+"""Decide which parts are deployed, in which order, and which parts connect to each other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ORDERING = ("requires", "after", "awaits")
 
 @dataclass(frozen=True)
 class Choice:
-    """What the user chose: the list of parts, and the tags of this run."""
+    """The user's choice: the list of parts and the tags of this run."""
 
     listed: t.Sequence[str]
     run_tags: t.Collection[str] = ()
@@ -28,19 +28,19 @@ class Choice:
 
     @property
     def deployed(self) -> list[str]:
-        """The parts that the platform has, in the order of the list."""
+        """The deployed parts, in the order of the list."""
         return [name for name in self.listed if name not in self.skip_tags and name not in self.off]
 
     def tagged(self, name: str) -> bool:
-        """Whether this run touches a part, or tags limit it to others."""
+        """Return whether the tags of this run include a part."""
         return not self.run_tags or "all" in self.run_tags or name in self.run_tags
 
     def why_not(self, name: str) -> str:
-        """Say why a part is not deployed."""
+        """Return why a part is not deployed."""
         if name in self.skip_tags:
-            return "which --skip-tags leaves out"
+            return "which --skip-tags excludes"
         if name in self.off:
-            return f"which is switched off (enabled in roles/{name}/meta/part.yml says when)"
+            return f"which is switched off (see the key enabled in roles/{name}/meta/part.yml)"
         return "which drystone_parts does not list"
 
 
@@ -50,17 +50,17 @@ def check_names(choice: Choice, known: t.Collection[str]) -> None:
     for name in sorted(set(choice.listed) - set(known)):
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"the parts are {', '.join(sorted(known))}"
-        problems.append(f"there is no part {name}; {hint}")
+        problems.append(f"part {name} does not exist; {hint}")
     problems += [f"{name} is listed twice" for name in sorted(set(choice.listed)) if choice.listed.count(name) > 1]
     if problems:
         raise InvalidContract(*problems)
 
 
 def check_requirements(choice: Choice, requires: t.Mapping[str, t.Sequence[str]]) -> None:
-    """Refuse a part without another one that it cannot do without."""
+    """Refuse a part if another part that it requires is not deployed."""
     deployed = choice.deployed
     lines = [
-        f"{name} requires {needed}, {choice.why_not(needed)}. Deploy {needed}, or leave out {name} as well"
+        f"{name} requires {needed}, {choice.why_not(needed)}. Deploy {needed}, or remove {name} as well"
         for name in deployed
         for needed in requires.get(name, [])
         if needed not in deployed
@@ -70,13 +70,13 @@ def check_requirements(choice: Choice, requires: t.Mapping[str, t.Sequence[str]]
 
 
 def in_order(names: t.Sequence[str], before: t.Mapping[str, t.Collection[str]]) -> list[str]:
-    """Keep the given order as far as each part comes after the parts it must come after."""
+    """Return the names in the given order, but each part after the parts that must precede it."""
     left, done = list(names), []
     while left:
         ready = next((name for name in left if not any(other in left for other in before.get(name, ()))), None)
         if ready is None:
             raise InvalidContract(
-                f"The parts {', '.join(left)} wait for each other: look at {', '.join(ORDERING)} in their contracts."
+                f"The parts {', '.join(left)} depend on each other. Check {', '.join(ORDERING)} in their contracts."
             )
         left.remove(ready)
         done.append(ready)
@@ -84,7 +84,7 @@ def in_order(names: t.Sequence[str], before: t.Mapping[str, t.Collection[str]]) 
 
 
 def with_requirements(names: t.Iterable[str], requires: t.Mapping[str, t.Sequence[str]]) -> set[str]:
-    """Return the parts and all that they require, directly or not."""
+    """Return the parts and all parts that they require, directly or indirectly."""
     found: set[str] = set()
     open_names = list(names)
     while open_names:
@@ -96,9 +96,9 @@ def with_requirements(names: t.Iterable[str], requires: t.Mapping[str, t.Sequenc
 
 
 def connect(parts: t.Sequence[Contract]) -> None:
-    """Replace what each part says of its connections by what they mean, and tell each target of its clients.
+    """Resolve the connections of each part to namespaces and ports, and add the clients to each target.
 
-    A target that is not deployed drops out. Each service learns which parts may connect to it.
+    Remove targets that are not deployed. Add to each service the names of the parts that may connect to it.
     """
     by_name = {part["name"]: part for part in parts}
     for part in parts:
@@ -120,13 +120,13 @@ def connect(parts: t.Sequence[Contract]) -> None:
 
 
 def _connection(source: Contract, given: t.Mapping[str, t.Any], target: Contract, *, metrics: bool) -> dict[str, t.Any]:
-    """Resolve one connection between parts, and enter it at the target."""
+    """Resolve one connection between two parts, and add the client to the target."""
     known = {service["name"] for service in target["services"]}
     unknown = sorted(set(given["services"]) - known)
     if unknown:
         raise InvalidContract(
-            f"roles/{source['name']}/meta/part.yml connects to {', '.join(unknown)} of {target['name']}, which has no "
-            f"such service: its contract names {', '.join(sorted(known)) or 'none'}"
+            f"roles/{source['name']}/meta/part.yml connects to the unknown service {', '.join(unknown)} of "
+            f"{target['name']}. Its contract has the services {', '.join(sorted(known)) or 'none'}"
         )
     ports = sorted({one["target_port"] for one in target["services"] if one["name"] in given["services"]})
     common = {"services": list(given["services"]), "ports": ports, "metrics": metrics, "pods": given["pods"]}
@@ -143,10 +143,10 @@ def _names(part: Contract) -> list[str]:
 
 
 def steps(parts: t.Sequence[Contract]) -> list[dict[str, str]]:
-    """Tell which entry points run in which order.
+    """Return the entry points of all parts in the order in which they run.
 
-    Parts are applied one after the other, without waiting. Only what another part awaits is waited for on the way, as
-    late as possible; C(finish) comes when all parts are applied.
+    Apply the parts one after the other without waiting for them. Wait only for a part that another part awaits, right
+    before that other part is applied. Run C(finish) when all parts are applied.
     """
     plan: list[dict[str, str]] = []
     settled: set[str] = set()

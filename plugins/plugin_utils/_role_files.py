@@ -4,7 +4,7 @@
 
 # PRIVATE to the collection: it may change without notice.
 
-"""Read what the roles of this collection say of themselves."""
+"""Read metadata and defaults of the roles of this collection."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _READ: dict[tuple[str, int], t.Any] = {}
 
 
 def read_yaml(loader: t.Any, path: Path) -> t.Any:
-    """Read a file whose values may be templates; a file that is not there is empty.
+    """Read a file whose values may be templates. Return an empty dict if the file does not exist.
 
-    The result is shared, so nobody may change it: Ansible's own cache copies each value each time, which takes longer
-    than parsing.
+    All callers share the result and must not change it. The cache of Ansible copies the values at each access, which
+    takes longer than parsing.
     """
     try:
         key = (str(path), path.stat().st_mtime_ns)
     except FileNotFoundError:
         return {}
     if key not in _READ:
-        # Templates are rendered by ansible-core 2.19 and newer only from files that they were told to trust.
+        # ansible-core 2.19 and newer only render templates from files that are marked as trusted.
         load = loader.load_from_file
         trusts = "trusted_as_template" in inspect.signature(load).parameters
         _READ[key] = (load(str(path), trusted_as_template=True) if trusts else load(str(path))) or {}
@@ -44,7 +44,7 @@ def read_yaml(loader: t.Any, path: Path) -> t.Any:
 
 
 def all_defaults(loader: t.Any, roles: Path) -> dict[str, t.Any]:
-    """Return the defaults of all roles: a value of one may refer to those of any other."""
+    """Return the defaults of all roles. A default may refer to the defaults of any other role."""
     return {
         name: value
         for role in role_names(roles)

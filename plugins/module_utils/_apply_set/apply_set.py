@@ -1,10 +1,10 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Applies a set of objects as one thing, prunes what left it, removes it. PRIVATE to the collection.
+"""Apply a set of objects, prune objects that left the set, and delete the set. PRIVATE to the collection.
 
-Nothing is written before everything was planned. What a killed run left is completed by the next one: the parent says
-where members may be before any is made, and each object carries its mark from its first write.
+All objects are planned before the first write. The next run completes a run that was killed: the parent lists the kinds
+and namespaces of members before the first member is created, and each object has its label from its first write.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kube.types impo
 
 @dataclass
 class Options:
-    """What the user asked for."""
+    """The options of the module."""
 
     name: str
     namespace: str
@@ -41,12 +41,12 @@ class Options:
     timeout: int = 60
     check_mode: bool = False
     diff: bool = True
-    """Whether the changes are shown: a large definition as text takes longer than applying it."""
+    """Whether to render the differences. For a large definition this takes longer than applying it."""
 
 
 @dataclass
 class Outcome:
-    """What was done, or would be in check mode."""
+    """The changes that were made, or would be made in check mode."""
 
     id: str
     changed: bool = False
@@ -56,7 +56,7 @@ class Outcome:
 
 
 class ApplySet:
-    """One run over one set."""
+    """One run over one apply set."""
 
     def __init__(self, api: KubeApi, options: Options) -> None:
         self.api = api
@@ -67,7 +67,7 @@ class ApplySet:
         self._resources: dict[tuple[str, str], Resource] = {}
 
     def present(self, objects: t.Sequence[Object]) -> Outcome:
-        """Make the objects be there as given, and what left the set be gone."""
+        """Apply the objects, and prune the members that left the set."""
         items, warnings = resolve(self.api, objects, self.options.namespace, check_mode=self.options.check_mode)
         self.outcome.warnings += warnings
         self.parent.read(self.api)
@@ -101,7 +101,7 @@ class ApplySet:
         return self.outcome
 
     def absent(self) -> Outcome:
-        """Remove what the set made, and its parent."""
+        """Delete the members of the set, then its parent."""
         self.parent.read(self.api)
         if not self.parent.exists:
             return self.outcome
@@ -115,7 +115,7 @@ class ApplySet:
         return self.outcome
 
     def _find_members(self, items: t.Sequence[Item]) -> None:
-        """List what carries the set's mark, of the kinds in the set and of those it had before."""
+        """List all objects with the set's label, of the kinds that the set contains or contained before."""
         self._resources = {item.group_kind: item.resource for item in items if item.resource.plural}
         for group_kind in sorted(self.parent.scope.group_kinds):
             kind, _dot, group = group_kind.partition(".")
@@ -124,9 +124,9 @@ class ApplySet:
 
         def find(resource: Resource) -> None:
             if resource.kind not in self.api.kinds(resource.api_version):
-                return  # Its definition is still to come.
+                return  # The definition of the kind is not applied yet.
             for obj in self.api.list(resource, label_selector=f"{PART_OF}={self.parent.id}").items:
-                # Controllers copy labels, as from a Service to its EndpointSlices; what they make is not ours.
+                # Controllers copy labels, for example from a Service to its EndpointSlices. Such copies are no members.
                 if _applied_by_us(obj):
                     metadata = obj["metadata"]
                     key = (resource.group, resource.kind, metadata.get("namespace") or "", metadata["name"])

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The objects of an apply set, each with the way the server serves it. PRIVATE to the collection."""
+"""The objects of an apply set, each with its API resource. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Key = tuple[str, str, str, str]  # group, kind, namespace, name
 NAMESPACE = ("", "Namespace")
 CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
 FOUNDATIONS = (NAMESPACE, CRD)
-# What holds data or other objects: deleting it deletes what the set did not make.
+# Kinds that contain data or other objects. Deleting one also deletes content that the set did not create.
 PROTECTED = (NAMESPACE, CRD, ("", "PersistentVolumeClaim"), ("", "PersistentVolume"))
 
 _WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Pod"})
@@ -31,23 +31,23 @@ In = t.TypeVar("In")
 
 @dataclass
 class Item:
-    """One object of the set on its way: what is wanted, what is there, what is to be done."""
+    """One object of the set: its desired state, its live state and the planned action."""
 
     obj: Object
     resource: Resource
     crd: Item | None = None
-    """The definition of its kind, where the set contains it."""
+    """The definition of its kind, if the set contains one."""
     action: str = ""
     body: Object | None = None
-    """What is sent: the object with the mark of the set."""
+    """The request body: the object with the label or annotation of the set."""
     force: bool = False
     live: Object | None = None
     result: Object | None = None
-    """The object as the run leaves it."""
+    """The object after the run."""
     current: Object | None = None
-    """The object as the server last showed it, its status too."""
+    """The last response of the server for this object, including the status."""
     deferred: bool = False
-    """Planned again once its namespace and its kind are there."""
+    """Whether to plan the object again once its namespace and its kind exist."""
 
     @property
     def group_kind(self) -> tuple[str, str]:
@@ -66,21 +66,21 @@ class Item:
 
     @property
     def key(self) -> Key:
-        """What makes two objects the same."""
+        """The identity of the object."""
         return (*self.group_kind, self.namespace, self.name)
 
     @property
     def title(self) -> str:
-        """The object for messages."""
+        """The object's kind and name, for messages."""
         return self.resource.describe(self.namespace, self.name)
 
     @property
     def rank(self) -> int:
-        """What is applied before what: configuration, then what reads it, then hooks that judge all the others."""
+        """The order of application: configuration first, then workloads, then admission webhooks."""
         return 2 if self.resource.kind in _HOOKS else 1 if self.resource.kind in _WORKLOADS else 0
 
     def report(self) -> dict[str, str]:
-        """The outcome as returned to the user."""
+        """Return the object's entry in the module's result."""
         return outcome(self.resource, self.namespace, self.name, self.action)
 
 
@@ -109,12 +109,12 @@ class Leaving:
 
     @property
     def title(self) -> str:
-        """The object for messages."""
+        """The object's kind and name, for messages."""
         return self.resource.describe(self.namespace, self.name)
 
     @property
     def result(self) -> Object | None:
-        """The object as it is after the run, or would be."""
+        """The object after the run, or None if it is pruned."""
         if self.action == "pruned":
             return None
         metadata = self.obj["metadata"]
@@ -122,12 +122,12 @@ class Leaving:
         return {**self.obj, "metadata": {**metadata, "labels": labels}}
 
     def report(self) -> dict[str, str]:
-        """The outcome as returned to the user."""
+        """Return the object's entry in the module's result."""
         return outcome(self.resource, self.namespace, self.name, self.action)
 
 
 def outcome(resource: Resource, namespace: str, name: str, action: str) -> dict[str, str]:
-    """One entry of the result."""
+    """Return one entry of the module's result."""
     return {
         "api_version": resource.api_version,
         "kind": resource.kind,
@@ -138,7 +138,7 @@ def outcome(resource: Resource, namespace: str, name: str, action: str) -> dict[
 
 
 def in_parallel(do: t.Callable[[In], object], things: t.Sequence[In]) -> list[tuple[In, BaseException]]:
-    """Do something to each of many; return those that failed with their errors, in order."""
+    """Call a function for each item in parallel. Return the items that failed with their errors, in order."""
     if not things:
         return []
     with ThreadPoolExecutor(min(_WORKERS, len(things))) as pool:
@@ -150,10 +150,10 @@ def in_parallel(do: t.Callable[[In], object], things: t.Sequence[In]) -> list[tu
 def resolve(
     api: KubeApi, objects: t.Sequence[Object], namespace: str, *, check_mode: bool
 ) -> tuple[list[Item], list[str]]:
-    """Find how each object is served, by the server or by a definition in the set itself.
+    """Look up the API resource of each object, on the server or in a definition of the set itself.
 
-    Every problem is told at once, before anything is written. In check mode the kinds of a group that does not exist
-    yet are taken for granted and warned of: a part installed earlier in the same run would have defined them.
+    Report all problems together, before the first write. In check mode, assume kinds of an API group that does not
+    exist yet and warn: a part that is installed earlier in the same run would have defined them.
     """
     versions = sorted({obj["apiVersion"] for obj in objects})
     for _version, error in in_parallel(api.kinds, versions):
@@ -171,8 +171,8 @@ def resolve(
                 problems.append(f"{obj['kind']} {obj['metadata']['name']}: {error.msg}")
                 continue
             warnings.append(
-                f"{obj['apiVersion']} {obj['kind']} is not served yet. Check mode takes it that what defines it "
-                "is installed before this set."
+                f"The API server does not serve {obj['apiVersion']} {obj['kind']} yet. Check mode assumes that an "
+                "earlier task defines it."
             )
             resource = assumed
         items.append(Item(_placed(obj, resource, namespace), resource))

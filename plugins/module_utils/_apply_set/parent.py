@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The parent object of an apply set: by KEP-3659 it tells where members are to be found. PRIVATE to the collection."""
+"""The parent object of an apply set, which lists the kinds and namespaces of members (KEP-3659). PRIVATE."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kube.api import
 from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object, Resource
 
 PART_OF = "applyset.kubernetes.io/part-of"
-# Set on an object that was there before the set: its fields are managed, the object is never deleted.
+# The annotation of an object that existed before the set: its fields are managed, but it is never deleted.
 SHARED_WITH = "drystone.dev/apply-set"
 _ID = "applyset.kubernetes.io/id"
 _TOOLING = "applyset.kubernetes.io/tooling"
@@ -27,7 +27,7 @@ CONFIG_MAP = Resource("", "v1", "ConfigMap", "configmaps", namespaced=True)
 
 @dataclass
 class Scope:
-    """What a set reaches: kinds as in Deployment.apps, and the namespaces beside the parent's."""
+    """The kinds of a set's members, such as Deployment.apps, and their namespaces except the parent's."""
 
     group_kinds: set[str] = field(default_factory=set)
     namespaces: set[str] = field(default_factory=set)
@@ -50,11 +50,11 @@ class Parent:
 
     @property
     def title(self) -> str:
-        """The parent for messages."""
+        """The parent's kind and name, for messages."""
         return f"ConfigMap {self.namespace}/{self.name}"
 
     def read(self, api: KubeApi) -> None:
-        """Learn what the set reached so far; Refused if the ConfigMap is not the parent of this set."""
+        """Read the scope that the set had so far. Raise Refused if the ConfigMap is not the parent of this set."""
         live = api.get(CONFIG_MAP, self.name, self.namespace)
         if live is None:
             return
@@ -63,32 +63,32 @@ class Parent:
         found, tool = (metadata.get("labels") or {}).get(_ID), annotations.get(_TOOLING, "")
         if found != self.id or tool.partition("/")[0] != _TOOL:
             raise Refused(
-                f"Applying set {self.set_name}: {self.title} exists and is not the parent of this set: {_ID} is "
-                f"{found or 'missing'}, {_TOOLING} is {tool or 'missing'}. Choose another name, or remove "
-                "that ConfigMap if nothing needs it.",
+                f"Applying set {self.set_name}: {self.title} exists, but it is not the parent of this set ({_ID} is "
+                f"{found or 'missing'}, {_TOOLING} is {tool or 'missing'}). Choose another name, or delete the "
+                "ConfigMap if it is not needed.",
                 object=self.title,
             )
         self.exists = True
         self.scope = Scope(_split(annotations.get(_GROUP_KINDS)), _split(annotations.get(_NAMESPACES)))
 
     def needs(self, scope: Scope) -> bool:
-        """Tell whether the parent has to be written to say this."""
+        """Return whether the parent must be written to record this scope."""
         return not self.exists or self.scope != scope
 
     def write(self, api: KubeApi, scope: Scope) -> None:
-        """Say what the set reaches, if the parent does not say so already."""
+        """Record the scope of the set in the parent, if it differs."""
         if not self.needs(scope):
             return
         api.apply(CONFIG_MAP, self.render(scope), force=True)
         self.exists, self.scope = True, scope
 
     def delete(self, api: KubeApi) -> None:
-        """Remove the parent, after all its members."""
+        """Delete the parent. Call this after all members are deleted."""
         api.delete(CONFIG_MAP, self.name, self.namespace)
         self.exists, self.scope = False, Scope()
 
     def render(self, scope: Scope) -> Object:
-        """The parent as an object."""
+        """Return the parent as an object."""
         return {
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -105,14 +105,14 @@ class Parent:
         }
 
     def owner_of(self, api: KubeApi, set_id: str) -> str:
-        """Name the set of an id, for messages."""
+        """Describe the set with this id, for messages."""
         found = api.list(CONFIG_MAP, label_selector=f"{_ID}={set_id}").items
         names = [f"{item['metadata']['namespace']}/{item['metadata']['name']}" for item in found]
         return f"apply set {set_id} (parent ConfigMap {names[0]})" if names else f"apply set {set_id}"
 
 
 def claim(obj: Object) -> str:
-    """The id of the set an object belongs to or is shared with, or nothing."""
+    """Return the id of the set that the object belongs to or is shared with, or an empty string."""
     metadata: dict[str, t.Any] = obj["metadata"]
     member = (metadata.get("labels") or {}).get(PART_OF)
     return member or (metadata.get("annotations") or {}).get(SHARED_WITH) or ""

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decides by server dry runs what applying a set would do, object by object. PRIVATE to the collection."""
+"""Plan the action for each object of a set with server-side dry runs. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _NAMESPACES = Resource("", "v1", "Namespace", "namespaces", namespaced=False)
 
 
 class Planner:
-    """Fills in the action of items; writes nothing."""
+    """Set the action of each item. A planner writes nothing to the cluster."""
 
     def __init__(
         self, api: KubeApi, parent: Parent, members: dict[Key, Object], *, force_conflicts: bool, check_mode: bool
@@ -59,7 +59,7 @@ class Planner:
         self._so_far = "was not applied"
 
     def find_namespaces(self, items: t.Sequence[Item]) -> None:
-        """Learn which namespaces are to come; those that nobody makes are an error, in check mode a warning."""
+        """Find the namespaces that the set will create. A missing one is an error, or a warning in check mode."""
         planned = {item.name: item for item in items if item.group_kind == NAMESPACE}
         self._pending = {name for name, item in planned.items() if item.action == "created"}
         used = sorted(({item.namespace for item in items} | {self.parent.namespace}) - {""} - set(planned))
@@ -79,18 +79,20 @@ class Planner:
             elif not self.check_mode:
                 problems.append(
                     InvalidInput(
-                        f"namespace {name} does not exist and is not in the set; "
-                        "add a Namespace object to the set, or make the namespace first"
+                        f"namespace {name} does not exist and is not in the set. "
+                        "Add a Namespace object to the set, or create the namespace first"
                     )
                 )
             else:
-                self.warnings.append(f"Namespace {name} does not exist yet. Check mode takes it that it is made first.")
+                self.warnings.append(
+                    f"Namespace {name} does not exist yet. Check mode assumes that an earlier task creates it."
+                )
                 self._pending.add(name)
         if problems:
             raise self.combined(problems)
 
     def plan(self, items: t.Sequence[Item]) -> None:
-        """Plan items side by side; everything that stands in the way of any of them is told at once."""
+        """Plan items in parallel, and raise all their errors together."""
         errors: list[DrystoneError] = []
         for _item, error in in_parallel(self._plan, items):
             if not isinstance(error, DrystoneError):
@@ -100,16 +102,16 @@ class Planner:
             raise self.combined(errors)
 
     def replan(self, items: t.Sequence[Item]) -> None:
-        """Plan again what was deferred, now that namespaces and kinds are there."""
+        """Plan deferred items again, now that their namespaces and kinds exist."""
         self._pending = set()
-        self._so_far = "is applied in part, namespaces and definitions only"
+        self._so_far = "was applied in part (namespaces and definitions only)"
         for item in items:
             item.deferred = False
             item.crd = None
         self.plan(items)
 
     def combined(self, errors: list[DrystoneError]) -> DrystoneError:
-        """Make one error of many: of the gravest class, with every message."""
+        """Combine errors into one of the most severe class with all messages."""
         classes: tuple[type[DrystoneError], ...] = (Refused, Conflict, NotReady, InvalidInput)
         kind = next((kind for kind in classes if any(isinstance(error, kind) for error in errors)), DrystoneError)
         messages = [error.msg.rstrip(".") for error in errors]
@@ -124,7 +126,7 @@ class Planner:
         item.body = self._marked(item.obj, shared=False)
         item.force = self.force_conflicts
         if item.namespace in self._pending or not item.resource.plural or (item.crd and item.crd.action == "created"):
-            # It cannot be there yet, and the server could not be asked.
+            # The object cannot exist yet, and the server cannot validate it.
             item.action, item.result, item.deferred = "created", item.body, True
             return
         changing = bool(item.crd and item.crd.action == "configured")
@@ -133,7 +135,7 @@ class Planner:
         except ApiError:
             if not changing:
                 raise
-            # The definition that is still in force does not know what this object uses.
+            # The current definition does not know the fields that this object uses.
             item.live = self.members.get(item.key) or self.api.get(item.resource, item.name, item.namespace)
             item.action, item.result = ("configured" if item.live else "created"), item.body
         item.deferred = changing
@@ -143,13 +145,13 @@ class Planner:
         if item.live is None and item.group_kind == CRD and not self.check_mode:
             item.live = self.api.get(item.resource, item.name)
             if item.live is None:
-                # Trying a large definition costs the server as much as making it, and it is made first anyway.
+                # Skip the dry run: for a large definition it costs the server as much as creating it.
                 item.action, item.result = "created", item.body
                 return
         try:
             applied = self._dry_run(item) if item.live is None else None
         except DrystoneError:
-            # Whose the object is matters more than what is wrong with it.
+            # If the object exists, report a foreign owner rather than this error.
             item.live = self.api.get(item.resource, item.name, item.namespace)
             if item.live is None:
                 raise
@@ -160,7 +162,7 @@ class Planner:
         if item.live is None:
             item.live = self.api.get(item.resource, item.name, item.namespace)
         if item.live is None:
-            raise NotReady(f"{item.title} was deleted while it was looked at. Run again.")
+            raise NotReady(f"{item.title} was deleted while the set was planned. Run the task again.")
         self._settle_ownership(item, item.live)
         self._compare(item, item.live)
 
@@ -171,7 +173,7 @@ class Planner:
         if owner and owner != self.parent.id:
             raise Refused(
                 f"{item.title} belongs to {self.parent.owner_of(self.api, owner)}. "
-                "An object can be in one set only: take it out of one of them.",
+                "An object can be in one set only. Remove it from one of the two sets.",
                 object=item.title,
                 owner=owner,
             )
@@ -187,7 +189,7 @@ class Planner:
                 return
             if live["metadata"].get("resourceVersion") == result["metadata"].get("resourceVersion"):
                 break
-            # Somebody wrote in between: what they changed must not be shown as ours.
+            # Another client wrote the object in between. The diff must not contain its changes.
             live = self.api.get(item.resource, item.name, item.namespace) or live
         item.action = "configured"
 
@@ -200,7 +202,7 @@ class Planner:
             foreign = [conflict for conflict in error.conflicts if not member or not _is_drift(conflict)]
             if foreign:
                 raise _told(item, foreign) from error
-        # Fields of an object that we made were changed by hand.
+        # Somebody changed fields of an object that this set created. Take the fields back.
         item.force = True
         return self.api.apply(item.resource, body, dry_run=True, force=True)
 
@@ -212,10 +214,10 @@ class Planner:
 
 
 def _is_drift(conflict: FieldConflict) -> bool:
-    """Tell a change by hand from a field that somebody goes on ruling.
+    """Return whether a conflict is a manual change rather than a field that another manager keeps controlling.
 
-    A manager that applies states what it wants for good, and an autoscaler writes replicas again and again; any other
-    update of an object that we made is drift.
+    A manager that uses apply controls its fields permanently, and an autoscaler writes replicas again and again. Any
+    other update of an object that the set created is drift.
     """
     if conflict.subresource == "scale" and conflict.manager == "kube-controller-manager":
         return False
@@ -224,11 +226,11 @@ def _is_drift(conflict: FieldConflict) -> bool:
 
 def _told(item: Item, conflicts: list[FieldConflict]) -> Conflict:
     def owner(conflict: FieldConflict) -> str:
-        return conflict.manager + (f" (by way of {conflict.subresource})" if conflict.subresource else "")
+        return conflict.manager + (f" (through {conflict.subresource})" if conflict.subresource else "")
 
     fields = ", ".join(f"{conflict.field} is owned by {owner(conflict)}" for conflict in conflicts)
     return Conflict(
-        f"{item.title}: {fields}. Leave these fields out of the manifest, or take them over with force_conflicts=true",
+        f"{item.title}: {fields}. Remove these fields from the manifest, or take them over with force_conflicts=true",
         conflicts=[{"object": item.title, **conflict.as_dict()} for conflict in conflicts],
     )
 
@@ -239,4 +241,4 @@ def _leaving(title: str, live: Object) -> NotReady | None:
         return None
     finalizers = live["metadata"].get("finalizers") or (live.get("spec") or {}).get("finalizers") or []
     kept = f"; finalizers: {', '.join(finalizers)}" if finalizers else ""
-    return NotReady(f"{title} is being deleted since {since}{kept}. Run again when it is gone")
+    return NotReady(f"{title} has been terminating since {since}{kept}. Run the task again when it is deleted")

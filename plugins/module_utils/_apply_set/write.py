@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Carries out what was planned for an apply set, in the order that lets a killed run be run again. PRIVATE."""
+"""Execute the plan of an apply set in an order from which a killed run can be repeated. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Thing = t.TypeVar("Thing")
 
 
 class Writer:
-    """Applies, prunes and releases."""
+    """Apply, prune and release objects."""
 
     def __init__(self, api: KubeApi, parent: Parent, planner: Planner | None = None, *, timeout: float) -> None:
         self.api = api
@@ -37,7 +37,7 @@ class Writer:
         self.timeout = timeout
 
     def apply(self, foundations: t.Sequence[Item], others: t.Sequence[Item], scope: Scope) -> None:
-        """Apply namespaces and definitions, then the rest; scope is what the parent must say before."""
+        """Apply namespaces and definitions, then the rest. The parent records the scope before that."""
         home = [item for item in foundations if item.group_kind == NAMESPACE and item.name == self.parent.namespace]
         self._apply(home)
         self.parent.write(self.api, scope)
@@ -52,7 +52,7 @@ class Writer:
             self._apply([item for item in others if item.rank == rank])
 
     def let_go(self, leaving: t.Sequence[Leaving]) -> None:
-        """Delete members that left the set; take the mark off those that are kept."""
+        """Delete members that left the set, and remove the label from members that are kept."""
         for stage in (None, CRD, NAMESPACE):
             chosen = [
                 gone for gone in leaving if (gone.group_kind if gone.group_kind in FOUNDATIONS else None) == stage
@@ -73,7 +73,7 @@ class Writer:
         self._each(write, [item for item in items if item.action != "unchanged"])
 
     def _each(self, do: t.Callable[[Thing], None], things: t.Sequence[Thing]) -> None:
-        """Do something to each; after a failure what has not begun is left for the next run."""
+        """Call a function for each item. After a failure, start no further calls."""
         failed = threading.Event()
 
         def guarded(thing: Thing) -> None:
@@ -89,11 +89,11 @@ class Writer:
         if failures:
             error = failures[0][1]
             if isinstance(error, DrystoneError):
-                error.msg += f" Set {self.parent.set_name} is applied in part: remove the cause and run again."
+                error.msg += f" Set {self.parent.set_name} was applied in part. Fix the cause and run the task again."
             raise error
 
     def _await_established(self, item: Item) -> None:
-        """Wait until the server has taken a definition up: it tells by a watch on that object."""
+        """Watch a definition until the server has established it."""
         current = item.current or {}
         if _established(item, current):
             return
@@ -107,16 +107,19 @@ class Writer:
             if any(_established(item, obj) for obj in event.objects if obj["metadata"]["name"] == item.name):
                 return
         raise NotReady(
-            f"{item.title} was applied and is not Established after {self.timeout:g} s. Look at its status.conditions."
+            f"{item.title} was applied, but is not Established after {self.timeout:g} s. Check its status.conditions."
         )
 
     def _await_served(self, item: Item) -> None:
-        """Wait out the moment between a definition's being established and its path's being served."""
+        """Wait until the server serves a kind. This takes a moment after its definition is established."""
         clock, pause = self.api.transport.clock, _FIRST_PAUSE
         deadline = clock() + self.timeout
         while self.api.request("GET", f"{item.resource.path()}?limit=1", missing_ok=True) is None:
             if clock() + pause > deadline:
-                raise NotReady(f"{item.resource.api_version} {item.resource.kind} is Established and not served.")
+                raise NotReady(
+                    f"The definition of {item.resource.api_version} {item.resource.kind} is Established, but the API "
+                    f"server does not serve the kind after {self.timeout:g} s. Run the task again."
+                )
             self.api.transport.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 

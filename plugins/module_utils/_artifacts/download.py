@@ -4,7 +4,7 @@
 
 # PRIVATE to the collection: it may change without notice.
 
-"""One download, with a few attempts where another one may help, and its failure in words."""
+"""Download one file, retry temporary errors, and describe failures."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from ansible.module_utils.urls import open_url
 
 ATTEMPTS = 3
 _CHUNK = 1 << 20
-# Answers by which a server says "not now".
+# Status codes of temporary errors.
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _LONGEST_TEXT = 1 << 20
 
 
 class Failure(Exception):
-    """One thing that could not be had; several of them become one FetchFailed."""
+    """One failed download. Several of them are combined into one FetchFailed."""
 
     def __init__(self, name: str, url: str, reason: str, text: str, **facts: str) -> None:
-        super().__init__(f"Getting {name} from {url}: {text}")
+        super().__init__(f"Downloading {name} from {url}: {text}")
         self._facts = {"name": name, "url": url, "reason": reason, **facts}
 
     def facts(self) -> dict[str, str]:
-        """Give the same as data."""
+        """Return the failure as data."""
         return self._facts
 
 
@@ -41,7 +41,7 @@ class _TryAgain(Exception):
 
 
 def download(name: str, url: str, path: str, setting: str, *, timeout: float, sleep: t.Callable[[float], None]) -> str:
-    """Download to the path; return the SHA-256."""
+    """Download to the path, and return the SHA-256."""
 
     def attempt() -> str:
         digest = hashlib.sha256()
@@ -62,7 +62,7 @@ def read_text(name: str, url: str, setting: str, *, timeout: float, sleep: t.Cal
         for chunk in _chunks(name, url, setting, timeout):
             text += chunk
             if len(text) > _LONGEST_TEXT:
-                raise Failure(name, url, "checksum", "what came is far too long for a list of checksums.")
+                raise Failure(name, url, "checksum", "the response is too long for a list of checksums.")
         return text.decode("utf-8", "replace")
 
     return _attempts(attempt, sleep)
@@ -88,8 +88,8 @@ def _chunks(name: str, url: str, setting: str, timeout: float) -> t.Iterator[byt
     except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         text = (
-            f"nobody answered in {ATTEMPTS} attempts ({reason}). Check the network, https_proxy and no_proxy of this"
-            " host; a host that reaches package registries alone takes drystone_source: source."
+            f"no answer in {ATTEMPTS} attempts ({reason}). Check the network, https_proxy and no_proxy of this host. "
+            "If the host only reaches package registries, set drystone_source: source."
         )
         raise _TryAgain(Failure(name, url, "unreachable", text)) from error
     with response:
@@ -109,7 +109,7 @@ def _chunks(name: str, url: str, setting: str, timeout: float) -> t.Iterator[byt
         if cut or 0 <= size != done:
             of = f"{done} of {size} bytes" if size >= 0 else f"{done} bytes"
             often = f"the connection ended after {of}, {ATTEMPTS} times"
-            text = f"{often}. Run it again; if it stays so, look for a proxy that cuts it."
+            text = f"{often}. Run the task again. If the error persists, look for a proxy that closes the connection."
             raise _TryAgain(Failure(name, url, "truncated", text)) from cut
 
 
@@ -120,6 +120,6 @@ def _answered(name: str, url: str, setting: str, error: urllib.error.HTTPError) 
     if error.code in (404, 410):
         where = f"{setting} and " if setting else ""
         return Failure(
-            name, url, "missing", f"{said}. No such version is published there: check {where}artifacts_upstream_bases."
+            name, url, "missing", f"{said}. The version is not published there. Check {where}artifacts_upstream_bases."
         )
-    return Failure(name, url, "refused", f"{said}. It, or a proxy on the way, does not let this host have the file.")
+    return Failure(name, url, "refused", f"{said}. The server or a proxy denies this host access to the file.")

@@ -4,11 +4,11 @@
 
 # PRIVATE to the collection: it may change without notice.
 
-"""Files from their publishers: downloaded beside their place, checked, and only then put there.
+"""Download files from their publishers to a temporary directory, verify them, and move them to their destination.
 
-A record beside each file says what it was made from, so that a second run compares and downloads nothing. The build
-graph keeps its own records under the same names: whichever way came last, the other one sees that it has to do its work
-again.
+A record beside each file describes its origin, so that a second run downloads nothing. The build graph keeps its own
+records with the same names. When one of the two replaces a file, it removes the record of the other one, which then
+does its work again.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ AT_A_TIME = 4
 
 
 def for_architecture(file: t.Mapping[str, str], arch: str | None) -> dict[str, str]:
-    """Fill in the architecture in what differs by it."""
+    """Replace {arch} in the values of a file."""
     return {name: value.replace("{arch}", arch) if arch else value for name, value in file.items()}
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One file or folder to have.
+    """One required file or directory.
 
-    The path is that at the publisher, below base. With C(extract) it is an archive of which only that is kept; one
-    slash at its end makes it a folder. C(tree_sum) is the sum of that folder, where it is the one that counts. Without
-    C(checksums) its publisher has none: only a lock vouches for it.
-    C(setting) is what the user would change.
+    C(path) is the path at the publisher, relative to C(base). If C(extract) is set, the path is an archive, and only
+    this member is extracted; a trailing slash means a directory. If C(tree_sum) is set, this checksum of the directory
+    is verified instead of the archive's. Without C(checksums) the publisher provides no checksums, so only a lock can
+    verify the file. C(setting) is the variable that a user would change.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Wanted:
 
     @property
     def url(self) -> str:
-        """Where it is downloaded from."""
+        """The URL of the download."""
         return f"{self.base.rstrip('/')}/{self.path}"
 
     @property
@@ -67,23 +67,23 @@ class Wanted:
 
     @property
     def partial(self) -> str:
-        """Where it lies until it is whole."""
+        """The temporary directory of the download."""
         return f"{self._beside}.partial"
 
     @property
     def record(self) -> str:
-        """What says that it is whole, and what of."""
+        """The path of the record, which is written last."""
         return f"{self._beside}-upstream"
 
     def drop_records(self) -> None:
-        """From here on nobody believes that it is whole, the build graph included."""
+        """Delete the records, including those of the build graph, before the file changes."""
         for path in glob.glob(f"{glob.escape(self._beside)}-*"):
             os.unlink(path)
 
 
 @dataclass
 class Outcome:
-    """What was done, and which files nothing but their publisher vouches for."""
+    """The downloaded files, and the files that are not in a lock."""
 
     fetched: list[str] = field(default_factory=list)
     unlocked: list[str] = field(default_factory=list)
@@ -93,14 +93,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Expected:
-    """A checksum, and who says so."""
+    """An expected checksum and its source."""
 
     value: str
     source: str
 
 
 class Fetcher:
-    """Gets what is wanted; the sleep between two attempts is injected."""
+    """Download files. The sleep between two attempts is injected."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class Fetcher:
         self.sleep = sleep
 
     def fetch(self, files: t.Sequence[Wanted], *, check: bool) -> Outcome:
-        """Get those that are not there; all that fail are told at once."""
+        """Download missing and outdated files, and report all failures together."""
         outcome = Outcome()
         missing = []
         for wanted in files:
@@ -140,7 +140,7 @@ class Fetcher:
         except Failure as failure:
             return failure
         except OSError as error:
-            text = f"it cannot be written: {error}. Free the space or the path."
+            text = f"the file cannot be written: {error}. Free space, or make the path writable."
             return Failure(wanted.name, wanted.url, "disk", text)
         finally:
             shutil.rmtree(wanted.partial, ignore_errors=True)
@@ -166,10 +166,10 @@ class Fetcher:
         os.replace(file.name, wanted.record)
 
     def _expected(self, wanted: Wanted) -> Expected | None:
-        """Look up the checksum: tree_sum and the lock are ours, else the publisher's own has to do, if it has one."""
+        """Return the expected checksum: tree_sum, else that of the lock, else the publisher's, else None."""
         if wanted.tree_sum:
-            # The archive is packed on demand: its own checksum is nobody's promise.
-            return Expected(wanted.tree_sum, f"tree_sum, which belongs to one {wanted.setting or 'version'} alone")
+            # The server creates the archive on demand, so the checksum of the archive is not stable.
+            return Expected(wanted.tree_sum, f"tree_sum, which is only valid for one {wanted.setting or 'version'}")
         if self.lock:
             return Expected(self.lock.file(wanted.path), f"the lock {self.lock.path}")
         if not wanted.checksums:
@@ -180,9 +180,9 @@ class Fetcher:
 
 
 def raise_all(failures: t.Sequence[Failure]) -> None:
-    """Raise them as one error, if there are any."""
+    """Raise failures as one error, if there are any."""
     if failures:
-        many = f"{len(failures)} things could not be had:\n- " if len(failures) > 1 else ""
+        many = f"{len(failures)} downloads failed:\n- " if len(failures) > 1 else ""
         raise FetchFailed(
             many + "\n- ".join(str(failure) for failure in failures), failures=[failure.facts() for failure in failures]
         )
@@ -208,7 +208,7 @@ def _what_is_at(path: str) -> str:
 
 
 def _listed(wanted: Wanted, url: str, text: str) -> str:
-    """Find the file in a publisher's list, or take the only checksum there is."""
+    """Return the file's checksum from a publisher's list, or the only checksum of the text."""
     name = os.path.basename(wanted.path)
     words = [line.split() for line in text.splitlines() if line.strip()]
     found = [line[0] for line in words if len(line) > 1 and os.path.basename(line[-1].lstrip("*")) == name]
@@ -220,8 +220,8 @@ def _listed(wanted: Wanted, url: str, text: str) -> str:
             wanted.name,
             url,
             "checksum",
-            f"no SHA-256 of {name} is in it; it begins with {said!r}. Whether a login page or a proxy answered"
-            " instead of the publisher shows when you open the address.",
+            f"the response contains no SHA-256 of {name}; it begins with {said!r}. Open the URL to see whether a login"
+            " page or a proxy answers instead of the publisher.",
         )
     return found[0].lower()
 
@@ -232,9 +232,9 @@ def _check(wanted: Wanted, seen: str, expected: Expected | None) -> None:
             wanted.name,
             wanted.url,
             "checksum",
-            f"its checksum is {seen}, but {expected.value} is expected according to {expected.source}. It was thrown"
-            " away and nothing was changed. If it happens again, the file was altered on its way or where it is"
-            " published: find out which before you use it.",
+            f"its checksum is {seen}, but {expected.source} requires {expected.value}. The download was deleted and"
+            " nothing was changed. Run the task again. If the error persists, the file was altered in transit or at the"
+            " publisher. Find out which before you use it.",
             expected=expected.value,
             seen=seen,
         )
@@ -244,20 +244,23 @@ def _extract(wanted: Wanted, archive: str, content: str) -> None:
     try:
         taken = take_out(archive, wanted.extract, content)
     except (ValueError, EOFError, OSError, tarfile.TarError, zlib.error) as error:
-        raise Failure(wanted.name, wanted.url, "archive", f"it cannot be unpacked: {error}.") from error
+        raise Failure(wanted.name, wanted.url, "archive", f"the archive cannot be unpacked: {error}.") from error
     if not taken:
         raise Failure(
-            wanted.name, wanted.url, "archive", f"{wanted.extract} is not in it: its publisher has changed its layout."
+            wanted.name,
+            wanted.url,
+            "archive",
+            f"the archive does not contain {wanted.extract}: the publisher changed its layout.",
         )
 
 
 def _put(wanted: Wanted, content: str) -> None:
-    """Put the content in its place in one step; a folder that was there goes only then."""
+    """Move the content to its destination in one step. A previous directory is removed only then."""
     wanted.drop_records()
     if os.path.isdir(content):
         if os.path.lexists(wanted.dest):
             os.rename(wanted.dest, os.path.join(wanted.partial, "before"))
         os.rename(content, wanted.dest)
         return
-    os.chmod(content, 0o755)  # noqa: S103  # a program that everybody may run
+    os.chmod(content, 0o755)  # noqa: S103  # a program that all users may run
     os.replace(content, wanted.dest)

@@ -4,10 +4,10 @@
 
 # PRIVATE to the collection: it may change without notice.
 
-"""Images from their publishers, into the engine and into the storage of the registry that serves the nodes.
+"""Copy images from their publishers into the engine and into the storage of the registry that serves the nodes.
 
-A record in the storage says what each image was made from. The build graph keeps its own records under the same names:
-whichever way came last, the other one sees that it has to do its work again.
+A record in the storage describes the origin of each image. The build graph keeps its own records with the same names.
+When one of the two replaces an image, it removes the record of the other one, which then does its work again.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from ansible_collections.drystone.platform.plugins.module_utils._docker.client i
 COPY_TIMEOUT = 1800.0
 ENGINE_TIMEOUT = 60.0
 _NOT_IN_AN_IMAGE = ("tests", "__pycache__")
-# What the tools say, and what it means; the first that fits.
+# Messages of the tools and their meanings. The first match decides.
 _MEANINGS = (
     ("missing", ("manifest unknown", "name unknown", "not found", "no such manifest", "statuscode: 404")),
     ("checksum", ("does not match", "digest mismatch", "failed digest", "would change")),
     ("refused", ("unauthorized", "denied", "forbidden", "toomanyrequests")),
     ("unreachable", ("refused", "no such host", "timeout", "unreachable", "reset by peer", "deadline exceeded")),
 )
-# skopeo's own way to say it
+# The format of error messages of skopeo.
 _LOGGED = re.compile(r'time="\S+" level=fatal msg="(.*)"$')
 _ADVICE = {
-    "missing": "No such version is published there: check {setting}artifacts_upstream_bases.",
-    "checksum": "What is published there is not what was recorded. It was not used and nothing was changed.",
-    "refused": "The registry does not give it to this host: log in to it, or wait where it limits how much it gives.",
-    "unreachable": "Check the network, https_proxy and no_proxy of this host; a host that reaches package registries"
-    " alone takes drystone_source: source.",
+    "missing": "The version is not published there. Check {setting}artifacts_upstream_bases.",
+    "checksum": "The published image differs from the recorded one. It was not used and nothing was changed.",
+    "refused": "The registry denies this host the image. Log in to it, or wait if it limits the rate of downloads.",
+    "unreachable": "Check the network, https_proxy and no_proxy of this host. If the host only reaches package"
+    " registries, set drystone_source: source.",
     "failed": "Nothing was changed.",
     "slow": "It was stopped. Check the network and the engine (`docker info`), and run again.",
 }
@@ -54,10 +54,10 @@ _ADVICE = {
 
 @dataclass(frozen=True)
 class Image:
-    """One image to have.
+    """One required image.
 
-    C(path) is its name and tag at the publisher, below base. With C(context), that is what an image is built on. It
-    gets the name C(target): with C(engine) in the engine, else in the registry.
+    C(path) is its name and tag at the publisher, relative to C(base). If C(context) is set, this is the base image of a
+    build. C(target) is the name of the result, in the engine if C(engine) is true, else in the registry.
     """
 
     name: str
@@ -69,14 +69,14 @@ class Image:
     setting: str = ""
 
     def reference(self, digest: str) -> str:
-        """Where it is pulled from."""
+        """Return the reference from which the image is pulled."""
         name = self.path.rpartition(":")[0]
         return f"{self.base}/{name}@{digest}" if digest else f"{self.base}/{self.path}"
 
 
 @dataclass
 class Outcome:
-    """What was done, and which images nothing but their publisher vouches for."""
+    """The copied or built images, and the images that are not in a lock."""
 
     made: list[str] = field(default_factory=list)
     unlocked: list[str] = field(default_factory=list)
@@ -85,7 +85,7 @@ class Outcome:
 
 
 class Images:
-    """Gets what is wanted; commands and the registry to copy into are injected."""
+    """Copy and build images. The command runner and the registry to copy into are injected."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Images:
         self._ca_bundle = ca_bundle
 
     def ensure(self, images: t.Sequence[Image], *, check: bool) -> Outcome:
-        """Have them all. Those in the engine come first: the registry to copy into may be one of them."""
+        """Copy or build missing images. Images of the engine are first: one of them may be the registry's."""
         outcome = Outcome()
         missing = []
         for image in sorted(images, key=lambda image: not image.engine):
@@ -135,10 +135,10 @@ class Images:
                 failures.append(failure)
         return failures
 
-    # --- what is there ---
+    # --- current state ---
 
     def _before(self, image: Image, digest: str) -> str | None:
-        """None where the image is there as it should be, else what is there instead."""
+        """Return None if the image is current, else a description of the present state."""
         if image.engine:
             have, wanted = (self._docker.image_id(name) for name in (image.target, image.reference(digest)))
             if have and have == wanted:
@@ -151,7 +151,7 @@ class Images:
         return str(record.get("from") or "something else") if tagged else "absent"
 
     def _tagged(self, image: Image) -> str:
-        """Read from the registry's storage what the tag points to."""
+        """Read the digest of the tag from the registry's storage."""
         name, _colon, tag = image.target.rpartition(":")
         link = f"docker/registry/v2/repositories/{name}/_manifests/tags/{tag}/current/link"
         try:
@@ -172,9 +172,10 @@ class Images:
         return record if isinstance(record, dict) else {}
 
     def _drop_records(self, image: Image) -> None:
-        """From here on nobody believes that it is there, the build graph included.
+        """Delete the records of the image, including those of the build graph, before the image changes.
 
-        What follows the name has no hyphen; where there is one, it is the record of an image with a longer name.
+        The part after the name contains no hyphen. A file with another hyphen is the record of an image with a longer
+        name.
         """
         record = re.compile(rf"{re.escape(image.name)}-[^-]+")
         folder = os.path.join(self._storage, ".published")
@@ -183,7 +184,7 @@ class Images:
 
     @staticmethod
     def _key(image: Image, digest: str) -> str:
-        """Whatever decides what the image is; the address of its registry does not."""
+        """Return a hash of everything that determines the image. The address of its registry does not."""
         content = [image.path, digest]
         for folder, folders, names in os.walk(image.context) if image.context else ():
             folders[:] = sorted(name for name in folders if name not in _NOT_IN_AN_IMAGE)
@@ -192,7 +193,7 @@ class Images:
                 content += [os.path.relpath(path, image.context), sha256_of(path)]
         return hashlib.sha256("\n".join(content).encode()).hexdigest()[:12]
 
-    # --- how it gets there ---
+    # --- copying and building ---
 
     def _into_engine(self, image: Image, digest: str) -> None:
         reference = image.reference(digest)
@@ -239,20 +240,20 @@ class Images:
 
 
 def _require(image: Image, reference: str, what: str, done: Result) -> None:
-    """Say of a command that failed what it means for the image."""
+    """Raise the failure of a command with its meaning for the image."""
     if done.rc == 0:
         return
     reason = _LOGGED.sub(r"\1", done.reason)[-600:]
     said = reason.lower()
     meaning = next((name for name, words in _MEANINGS if any(word in said for word in words)), "failed")
     if done.rc in (NOT_FOUND, TIMED_OUT) or (what == "docker build" and "manifest" not in said):
-        meaning = "failed"  # whatever a build step prints says nothing of the publisher
+        meaning = "failed"  # the output of a build step does not describe the publisher
     advice = _ADVICE["slow" if done.rc == TIMED_OUT else meaning]
     advice = advice.format(setting=f"{image.setting} and " if image.setting else "")
-    raise Failure(image.name, reference, meaning, f"{what} said: {reason} -- {advice}")
+    raise Failure(image.name, reference, meaning, f"{what} failed: {reason} -- {advice}")
 
 
 def _is_local(reference: str) -> bool:
-    """The engine's own rule of which registries need no TLS."""
+    """Return whether a registry needs no TLS, by the same rule as the engine's."""
     host = reference.partition("/")[0].partition(":")[0]
     return host == "localhost" or host.startswith("127.")

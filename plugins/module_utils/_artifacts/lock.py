@@ -4,7 +4,7 @@
 
 # PRIVATE to the collection: it may change without notice.
 
-"""What was recorded of each download: a checksum that no publisher can change afterwards."""
+"""The lock: recorded checksums of downloads, so that a later change at the publisher is detected."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from ansible_collections.drystone.platform.plugins.module_utils._errors import I
 
 @dataclass(frozen=True)
 class Lock:
-    """SHA-256 of files by their path at the publisher, digests of images by their name and tag there."""
+    """SHA-256 of files by their path at the publisher, and digests of images by their name and tag."""
 
     path: str
     files: t.Mapping[str, str]
     images: t.Mapping[str, str]
 
     def file(self, path: str) -> str:
-        """Give the SHA-256 of a file. What is not in a lock must not slip past it."""
+        """Return the SHA-256 of a file. Raise InvalidInput for a file that the lock does not contain."""
         return self._get("file", self.files, path)
 
     def image(self, name: str) -> str:
-        """Give the digest of an image."""
+        """Return the digest of an image."""
         return self._get("image", self.images, name)
 
     def _get(self, what: str, recorded: t.Mapping[str, str], name: str) -> str:
         if name not in recorded:
             raise InvalidInput(
-                f"Looking up the {what} {name} in the lock {self.path}: it is not there. The lock was recorded for"
-                " other versions; record it again, or remove it to go by the publishers' own checksums.",
+                f"Looking up the {what} {name} in the lock {self.path}: there is no entry. The lock was recorded for"
+                " other versions. Record it again, or remove it to use the publishers' checksums.",
                 lock=self.path,
                 missing=name,
             )
@@ -44,7 +44,7 @@ class Lock:
 
 
 def read_lock(path: str | None) -> Lock | None:
-    """Read a lock; None where there is none."""
+    """Read a lock. Return None if the file does not exist."""
     if not path:
         return None
     try:
@@ -54,23 +54,25 @@ def read_lock(path: str | None) -> Lock | None:
         return None
     except (OSError, ValueError) as error:
         raise InvalidInput(f"Reading the lock {path}: {error}", lock=path) from error
-    except Exception as error:  # which class it is depends on the YAML parser that Ansible found
-        raise InvalidInput(f"Reading the lock {path}: it is no YAML: {error}", lock=path) from error
+    except Exception as error:  # its class depends on the YAML parser that Ansible uses
+        raise InvalidInput(f"Reading the lock {path}: the file is not valid YAML: {error}", lock=path) from error
     tables = content if isinstance(content, dict) else {}
     files, images = tables.get("files"), tables.get("images")
     if not isinstance(files, dict) or not isinstance(images, dict):
-        raise InvalidInput(f"Reading the lock {path}: it must have the two tables files and images.", lock=path)
+        raise InvalidInput(
+            f"Reading the lock {path}: it must contain the two mappings files and images. Record it again.", lock=path
+        )
     return Lock(path, files, images)
 
 
 def base_of(publisher: str, bases: t.Mapping[str, t.Any]) -> str:
-    """Give the address below which a publisher's things lie."""
+    """Return the base URL of a publisher."""
     if publisher not in bases:
-        raise InvalidInput(f"Looking up the publisher {publisher}: bases names only {', '.join(sorted(bases))}.")
+        raise InvalidInput(f"Looking up the publisher {publisher}: bases only contains {', '.join(sorted(bases))}.")
     return str(bases[publisher])
 
 
 def summary(verb: str, changed: t.Sequence[str], unlocked: t.Sequence[str]) -> str:
-    """Say what was done, and what nobody but its publisher vouches for."""
-    done = f"{verb} {', '.join(changed)}" if changed else "everything is there"
+    """Describe the changes, and name what is not in a lock."""
+    done = f"{verb} {', '.join(changed)}" if changed else "everything is present"
     return f"{done}; unlocked: {', '.join(unlocked)}" if unlocked else done

@@ -4,7 +4,7 @@
 
 # PRIVATE to the collection: it may change without notice.
 
-"""A registry for a moment, to copy images into a storage directory with."""
+"""A temporary registry that copies images into a storage directory."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def registry_container(
     clock: t.Callable[[], float] = time.monotonic,
     sleep: t.Callable[[float], None] = time.sleep,
 ) -> t.Iterator[str]:
-    """Run one on a free port of 127.0.0.1, and remove it; one that a killed run left goes first."""
+    """Run a registry on a free port of 127.0.0.1, then remove it. Remove one of a killed run first."""
     docker = DockerClient(run, timeout=_ENGINE_TIMEOUT)
     doing = f"Starting a registry from {image} to copy images into {storage}"
     docker.remove(docker.containers(f"label={LABEL}={storage}", doing=doing), doing=doing)
     options = ["--detach", "--label", f"{LABEL}={storage}", "--publish", "127.0.0.1::5000"]
-    # Its files stay the user's own.
+    # Run as the current user, who then owns the files.
     options += ["--user", f"{os.getuid()}:{os.getgid()}", "--env", "OTEL_TRACES_EXPORTER=none"]
     started = docker.ask("run", *options, "--volume", f"{storage}:/var/lib/registry", image)
     container = started.stdout.strip()
@@ -65,7 +65,7 @@ def registry_container(
                 said = docker.ask("logs", "--tail=20", container)
                 raise CommandFailed(
                     f"Waiting for the registry that copies images into {storage}: it does not answer on"
-                    f" {address or port.reason}. It said: {said.reason[-1000:]}"
+                    f" {address or port.reason}. Its log ends with: {said.reason[-1000:]}"
                 )
             sleep(0.1)
         yield address

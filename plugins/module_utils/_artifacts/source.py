@@ -4,7 +4,7 @@
 
 # PRIVATE to the collection: it may change without notice.
 
-"""Which way artefacts come: what was asked for, what is there already, what answers."""
+"""Decide whether artefacts are built from source or downloaded from upstream."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from ansible.module_utils.urls import open_url
 from ansible_collections.drystone.platform.plugins.module_utils._command import Run
 from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput
 
-# What `uname -m` says -> what Go, and with it upstream's files and images, call it.
+# Names of `uname -m`, and the names of Go, which the files and images of upstream use as well.
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-# A registry that wants a token answers so, and it is there.
+# A registry that requires a token returns this status. It is reachable.
 _ASKS_FOR_A_TOKEN = 401
 _QUESTION_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of asking one endpoint; no error means that it answered as it should."""
+    """The result of a request to one endpoint. An empty error means that the endpoint can be used."""
 
     url: str
     error: str = ""
@@ -38,30 +38,30 @@ class Answer:
 
 @dataclass(frozen=True)
 class Decision:
-    """A source and why it is that one."""
+    """The chosen source and the reason."""
 
     source: str
     msg: str
-    # Everything is here already for these pins.
+    # All artefacts of these pins are already on the host.
     complete: bool = False
     answers: list[Answer] = field(default_factory=list)
 
 
 def architecture(machine: str) -> str:
-    """Name this processor as upstream's files do."""
+    """Return the name that upstream's files use for this processor architecture."""
     try:
         return _ARCHITECTURES[machine]
     except KeyError:
         raise InvalidInput(
-            f"Looking where artefacts come from: this processor is {machine}, and upstream publishes for "
-            f"{' and '.join(_ARCHITECTURES)}. Use another host."
+            f"Choosing the source of artefacts: this host's processor architecture is {machine}, but upstream only "
+            f"publishes for {' and '.join(_ARCHITECTURES)}. Use another host."
         ) from None
 
 
 def is_built(run: Run, directory: str, cache: str, pins: t.Mapping[str, t.Any]) -> bool:
-    """Tell whether the build graph has nothing left to do for these pins.
+    """Return whether the build graph has nothing left to do for these pins.
 
-    Reading the graph makes its directories, so it is asked only where something was built before.
+    Reading the graph creates its directories. Therefore it is only read if something was built before.
     """
     if not os.path.isdir(os.path.join(cache, "build", "stamps")):
         return False
@@ -71,7 +71,7 @@ def is_built(run: Run, directory: str, cache: str, pins: t.Mapping[str, t.Any]) 
 
 
 def ask(url: str, timeout: float) -> Answer:
-    """Ask one endpoint; redirects are followed, because that is where the file would come from."""
+    """Send a request to one endpoint. Follow redirects, because a download would follow them as well."""
     try:
         open_url(url, timeout=timeout, http_agent="drystone").close()
     except urllib.error.HTTPError as error:
@@ -85,13 +85,13 @@ def ask(url: str, timeout: float) -> Answer:
 
 
 def probe(urls: t.Sequence[str], timeout: float) -> list[Answer]:
-    """Ask all endpoints side by side; who has not answered when the time is over counts as silent."""
+    """Send requests to all endpoints in parallel. An endpoint without a response within the timeout is an error."""
     found: dict[str, Answer] = {}
 
     def ask_one(url: str) -> None:
         found[url] = ask(url, timeout)
 
-    # Daemons: a name server that hangs must not keep the module from ending.
+    # Daemon threads: a name server that does not answer must not keep the module from ending.
     threads = [threading.Thread(target=ask_one, args=(url,), daemon=True) for url in urls]
     for thread in threads:
         thread.start()
@@ -109,24 +109,24 @@ def decide(
     answers: t.Callable[[], list[Answer]],
     within: float,
 ) -> Decision:
-    """Choose. What is not needed for the choice is not looked at."""
+    """Choose the source. Check only as much as the choice needs."""
     if requested != "auto":
-        return Decision(requested, f"{requested}: asked for")
+        return Decision(requested, f"{requested}: set by the user")
     if built():
-        return Decision("source", "source: everything is built here already for these pins", complete=True)
+        return Decision("source", "source: all artefacts of these pins are already built on this host", complete=True)
     if downloaded():
-        return Decision("upstream", "upstream: everything was downloaded here already for these pins", complete=True)
+        return Decision("upstream", "upstream: all artefacts of these pins are already downloaded", complete=True)
     heard = answers()
     silent = [answer for answer in heard if answer.error]
     if not silent:
         said = f"all {len(heard)} upstream endpoints answered within {within:g} s"
-        return Decision("upstream", f"upstream: nothing is built here for these pins, and {said}", answers=heard)
+        return Decision("upstream", f"upstream: nothing is built for these pins, and {said}", answers=heard)
     said = f"{len(silent)} of {len(heard)} upstream endpoints cannot be used: {_why(silent)}"
-    return Decision("source", f"source: nothing is built here for these pins yet, and {said}", answers=heard)
+    return Decision("source", f"source: nothing is built for these pins yet, and {said}", answers=heard)
 
 
 def _why(silent: t.Sequence[Answer]) -> str:
-    """Say who cannot be used, those with the same reason together."""
+    """List unusable endpoints, grouped by reason."""
     hosts: dict[str, list[str]] = {}
     for answer in silent:
         hosts.setdefault(answer.error, []).append(urllib.parse.urlsplit(answer.url).netloc)

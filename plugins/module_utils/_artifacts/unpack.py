@@ -4,7 +4,7 @@
 
 # PRIVATE to the collection: it may change without notice.
 
-"""Hashes of files and folders, and what is taken out of archives."""
+"""Compute checksums of files and directories, and extract archives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHUNK = 1 << 20
 
 
 def sha256_of(path: str) -> str:
-    """SHA-256 of a file, in hex."""
+    """Return the SHA-256 of a file as hexadecimal text."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK):
@@ -27,9 +27,10 @@ def sha256_of(path: str) -> str:
 
 
 def content_sum(path: str) -> str:
-    """SHA-256 of a file, in hex, or the sum of a folder. Empty where nothing is.
+    """Return the SHA-256 of a file, the checksum of a directory, or an empty string if the path does not exist.
 
-    That of a folder is the h1 of Go's dirhash over its files by their path in it: how it was packed does not matter.
+    The checksum of a directory is the h1 of Go's dirhash over its files and their relative paths. It does not depend on
+    the archive format.
     """
     if os.path.isfile(path):
         return sha256_of(path)
@@ -42,9 +43,9 @@ def content_sum(path: str) -> str:
 
 
 def take_out(archive: str, wanted: str, target: str) -> int:
-    """Take one file, or with a slash at its end one folder, out of a tar archive; return how many files that were.
+    """Extract one file, or one directory (with a trailing slash), from a tar archive. Return the number of files.
 
-    Only regular files are written, and none outside the target: a name that would lead there is an error.
+    Write regular files only. Raise ValueError for a name that leads outside the target.
     """
     taken = 0
     folder = wanted.endswith("/")
@@ -55,7 +56,7 @@ def take_out(archive: str, wanted: str, target: str) -> int:
                 continue
             inside = member.name[len(wanted) :] if folder else ""
             if ".." in inside.split("/") or inside.startswith("/"):
-                raise ValueError(f"its entry {member.name} leads outside of it")
+                raise ValueError(f"its entry {member.name} leads outside the target directory")
             path = os.path.join(target, inside) if folder else target
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with stream, open(path, "wb") as file:

@@ -15,20 +15,21 @@ _SOURCE_FIELDS = ("repoURL", "path", "chart", "targetRevision")
 
 
 def application_status(obj: Object, revision: str = "") -> Status:
-    """Synced and Healthy, as of the spec there is now, after the last operation, and at the revision if one is given.
+    """Return ready if the Application is Synced and Healthy for its current spec and after its last operation.
 
-    Argo CD writes no observedGeneration for Applications, so what the comparison was made against is compared itself.
+    If a revision is given, the Application must be at that revision. Argo CD writes no observedGeneration for
+    Applications. Therefore the source in status.sync.comparedTo is compared with the source in the spec.
     """
     status = obj.get("status") or {}
     sync, health = status.get("sync") or {}, status.get("health") or {}
     operation = status.get("operationState") or {}
     errors = _errors(status)
     if not sync.get("status"):
-        return not_ready("Argo CD has not compared it with Git yet" + errors)
+        return not_ready("Argo CD has not compared the Application with Git yet" + errors)
     if _compared_to_other_source(obj):
-        return not_ready("Argo CD has not compared it since its source was changed" + errors)
+        return not_ready("Argo CD has not compared the Application since its source was changed" + errors)
     if obj.get("operation"):
-        return not_ready("a sync is requested and has not started")
+        return not_ready("a sync was requested and has not started yet")
     if operation.get("phase") in ("Running", "Terminating"):
         return not_ready(f"a sync is {operation['phase'].lower()}{_suffix(operation.get('message'))}")
     at = _revisions(sync)
@@ -41,22 +42,22 @@ def application_status(obj: Object, revision: str = "") -> Status:
         return not_ready(f"sync status is {sync['status']}{last}{errors}")
     if health.get("status") != "Healthy":
         said = _suffix(health.get("message")) or _unhealthy_resources(status)
-        return not_ready(f"health is {health.get('status') or 'not known'}{said}{errors}")
+        return not_ready(f"health is {health.get('status') or 'unknown'}{said}{errors}")
     finished, reconciled = operation.get("finishedAt"), status.get("reconciledAt")
-    # Both are RFC 3339 in UTC, so text order is time order. Health from before the sync says nothing about after it.
+    # Both times are RFC 3339 in UTC, so they can be compared as text. Ignore a health from before the end of the sync.
     if finished and reconciled and reconciled < finished:
-        return not_ready("its health is from before the last sync ended")
+        return not_ready("its health was determined before the last sync ended")
     return ready(f"Synced and Healthy{' at ' + at[0][:12] if at else ''}")
 
 
 def same_revision(wanted: str, found: str) -> bool:
-    """Whether two names of a commit agree; a short one needs at least seven characters."""
+    """Return whether both hashes name the same commit. A short hash needs at least seven characters."""
     wanted, found = wanted.lower(), found.lower()
     return wanted == found or (len(wanted) >= 7 and found.startswith(wanted))
 
 
 def rollout_status(obj: Object) -> Status:
-    """Healthy by its own controller; an aborted rollout waits for somebody."""
+    """Return ready if the controller reports Healthy. An aborted Rollout needs an operator, so it is terminal."""
     status = obj.get("status") or {}
     phase, message = status.get("phase"), _suffix(status.get("message"))
     if status.get("abort"):

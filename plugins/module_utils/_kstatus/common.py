@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the status rules of all kinds share. PRIVATE to the collection."""
+"""Types and functions shared by the status rules of all kinds. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kube.types impo
 
 @dataclass(frozen=True)
 class Status:
-    """The verdict on one object. A terminal one cannot become ready without somebody's hand."""
+    """The status of one object. An object with a terminal status cannot become ready without manual action."""
 
     ready: bool
     reason: str
@@ -22,29 +22,29 @@ class Status:
 
 
 def ready(reason: str) -> Status:
-    """An object that does what its spec asks."""
+    """Return the status of an object that has reached its spec."""
     return Status(True, reason)
 
 
 def not_ready(reason: str, terminal: bool = False) -> Status:
-    """An object that does not, or not yet."""
+    """Return the status of an object that has not reached its spec."""
     return Status(False, reason, terminal)
 
 
 def conditions_of(obj: Object) -> dict[str, Mapping[str, t.Any]]:
-    """The conditions of a status by their type."""
+    """Return the conditions of an object's status by type."""
     return {c["type"]: c for c in (obj.get("status") or {}).get("conditions") or [] if c.get("type")}
 
 
 def describe_condition(condition: Mapping[str, t.Any]) -> str:
-    """One condition in a line: type, status, reason and message."""
+    """Describe a condition in one line: type, status, reason and message."""
     text = f"condition {condition.get('type')} is {condition.get('status')}"
     detail = ": ".join(str(condition[key]) for key in ("reason", "message") if condition.get(key))
     return f"{text} ({detail})" if detail else text
 
 
 def require_conditions(obj: Object, *types: str) -> Status:
-    """Ready when every named condition is True; otherwise the first that is not, in the order given."""
+    """Return ready if all named conditions are True. Otherwise describe the first one that is not."""
     conditions = conditions_of(obj)
     for kind in types:
         if kind not in conditions:

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Status of a pod, and in one line what holds it up. PRIVATE to the collection."""
+"""The status of a pod, with the reason why it is not ready in one line. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ansible_collections.drystone.platform.plugins.module_utils._kstatus.common 
 )
 from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object
 
-# What a container that simply has not been started yet waits for; never the cause of anything.
+# Reasons for which a container waits during a normal start. They never explain a problem.
 _STARTING = frozenset({"PodInitializing", "ContainerCreating"})
 
 
 def pod_status(obj: Object) -> Status:
-    """Ready by its conditions, or run to its end; a failed pod never comes back."""
+    """Return ready if the pod is Ready or completed. A failed pod never becomes ready again."""
     phase = (obj.get("status") or {}).get("phase")
     if phase == "Succeeded":
         return ready("completed")
@@ -34,12 +34,12 @@ def pod_status(obj: Object) -> Status:
 
 
 def pod_trouble(obj: Object) -> str:
-    """What holds a pod up: scheduling, then its containers in the order they start, then its gates and conditions."""
+    """Return why a pod is not ready: scheduling first, then containers in their start order, then conditions."""
     status = obj.get("status") or {}
     conditions = conditions_of(obj)
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
-        return f"{scheduled.get('reason') or 'Unschedulable'}: {scheduled.get('message') or 'no node takes the pod'}"
+        return f"{scheduled.get('reason') or 'Unschedulable'}: {scheduled.get('message') or 'no node accepts the pod'}"
     if status.get("phase") == "Failed" and status.get("reason"):
         return f"{status['reason']}: {status.get('message') or 'the pod failed'}"
     found = _container_trouble(obj)
@@ -65,18 +65,18 @@ def _container_trouble(obj: Object) -> str:
 
 
 def _container_line(container: Mapping[str, t.Any], word: str, runs_to_end: bool) -> tuple[str, bool]:
-    """The line on one container ('' if nothing is wrong with it), and whether it is merely on its way to start."""
+    """Describe the problem of one container ('' if there is none), and return whether it is only starting."""
     name = f"{word} {container.get('name')}"
     state = container.get("state") or {}
     running, ended = state.get("running") is not None, state.get("terminated")
     if not running and ended is None:
-        # A container without any state is waiting, too.
+        # A container without a state is waiting as well.
         waiting = state.get("waiting") or {}
         reason = waiting.get("reason") or "not started yet"
         text = f"{name} is waiting: {reason}"
         if "Image" in reason or reason == "RegistryUnavailable":
             text += f" (image {container.get('image')})"
-        # Of a crash loop the message tells only how long the next pause is; the last exit says more.
+        # The message of a crash loop only contains the length of the next pause. The last exit is more useful.
         if waiting.get("message") and reason != "CrashLoopBackOff":
             text += f": {waiting['message']}"
         return text + _last_exit(container), not waiting.get("reason") or reason in _STARTING
@@ -85,13 +85,13 @@ def _container_line(container: Mapping[str, t.Any], word: str, runs_to_end: bool
         if code == 0 and runs_to_end:
             return "", False
         message = f": {_last_line(ended['message'])}" if ended.get("message") else ""
-        return f"{name} ended with exit code {code} ({ended.get('reason') or 'no reason'}){message}", False
+        return f"{name} exited with code {code} ({ended.get('reason') or 'no reason'}){message}", False
     if runs_to_end and running:
         return f"{name} is running{_last_exit(container)}", False
     if container.get("started") is False:
-        return f"{name} runs but its startup probe has not passed yet{_last_exit(container)}", False
+        return f"{name} runs, but its startup probe has not succeeded yet{_last_exit(container)}", False
     if not runs_to_end and not container.get("ready"):
-        return f"{name} runs but is not ready{_last_exit(container)}", False
+        return f"{name} runs, but is not ready{_last_exit(container)}", False
     return "", False
 
 
@@ -109,6 +109,6 @@ def _last_exit(container: Mapping[str, t.Any]) -> str:
 
 
 def _last_line(message: str) -> str:
-    """A termination message can be 4 KB of log; its end is where the error stands."""
+    """Return the last line of a termination message: it can be 4 KB of log, and the error is at its end."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return lines[-1][-300:] if lines else ""

@@ -1,10 +1,11 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether one Kubernetes object is ready, as a pure function of that object. PRIVATE to the collection.
+"""Decide whether one Kubernetes object is ready, as a pure function of that object. PRIVATE to the collection.
 
-Three rules hold for every kind. An object that is being deleted is not ready. A status written for an older generation
-of the spec says nothing. And a kind without a rule of its own is judged by its conditions, or is not ready.
+Three rules apply to every kind. An object that is being deleted is not ready. An object whose status belongs to an
+older generation of its spec is not ready. A kind without its own rule is judged by its conditions; without known
+conditions it is not ready.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kube.types impo
 
 Rule = Callable[[Object], Status]
 
-# As long as a node carries one of these, nothing is scheduled to it, whatever its conditions say.
+# While a node has one of these taints, no pods are scheduled to it, regardless of its conditions.
 _NODE_STARTING_TAINTS = frozenset(
     {
         "node.kubernetes.io/not-ready",
@@ -53,7 +54,7 @@ def status_of(obj: Object) -> Status:
 
 
 def premature(obj: Object) -> Status | None:
-    """Why the status of an object cannot be read yet, if it cannot: true for any kind and any expression over it."""
+    """Return why the status of an object must not be used yet, or None. Applies to all kinds and expressions."""
     metadata = obj.get("metadata") or {}
     if metadata.get("deletionTimestamp"):
         waiting = ", ".join(metadata.get("finalizers") or [])
@@ -62,16 +63,16 @@ def premature(obj: Object) -> Status | None:
     observed = (obj.get("status") or {}).get("observedGeneration")
     if observed is None:
         if group_kind(obj) in _REPORT_GENERATION:
-            return not_ready("its controller has not looked at it yet (no observedGeneration)")
+            return not_ready("its controller has not processed it yet (no observedGeneration)")
         return None
     # Argo Rollouts writes the number as a string.
     if generation is not None and str(observed) != str(generation):
-        return not_ready(f"its status is for generation {observed}, the spec is at generation {generation}")
+        return not_ready(f"its status is from generation {observed}, but its spec is at generation {generation}")
     return None
 
 
 def group_kind(obj: Object) -> tuple[str, str]:
-    """API group and kind; the version plays no part in what a status means."""
+    """Return the API group and the kind. The meaning of a status does not depend on the version."""
     api_version = str(obj.get("apiVersion") or "")
     return (api_version.rpartition("/")[0], str(obj.get("kind") or ""))
 
@@ -92,10 +93,10 @@ def _by_conditions(obj: Object) -> Status:
             continue
         observed = condition.get("observedGeneration")
         if None not in (observed, generation) and observed != generation:
-            return not_ready(f"its condition {kind} is for generation {observed}, the spec is at {generation}")
+            return not_ready(f"its condition {kind} is from generation {observed}, but its spec is at {generation}")
         return require_conditions(obj, kind)
-    seen = f"it has only {', '.join(sorted(conditions))}" if conditions else "it has no conditions"
-    return not_ready(f"no rule says when a {obj.get('kind')} is ready and {seen}: give an expression")
+    seen = f"it only has the conditions {', '.join(sorted(conditions))}" if conditions else "it has no conditions"
+    return not_ready(f"there is no readiness rule for {obj.get('kind')}, and {seen}. Set an expression")
 
 
 def _node_status(obj: Object) -> Status:
@@ -108,7 +109,7 @@ def _node_status(obj: Object) -> Status:
     taints = {taint.get("key") for taint in (obj.get("spec") or {}).get("taints") or []}
     blocking = sorted(taints & _NODE_STARTING_TAINTS)
     if blocking:
-        return not_ready(f"condition Ready is True but the node still carries the taint {blocking[0]}")
+        return not_ready(f"condition Ready is True, but the node still has the taint {blocking[0]}")
     return ready("Ready, cordoned" if (obj.get("spec") or {}).get("unschedulable") else "Ready")
 
 
@@ -141,7 +142,7 @@ def _service_status(obj: Object) -> Status:
     if spec.get("type") == "LoadBalancer":
         if ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress"):
             return ready("has an address")
-        return not_ready("no load balancer has given it an address")
+        return not_ready("no load balancer has assigned an address")
     if spec.get("type") != "ExternalName" and not spec.get("clusterIP"):
         return not_ready("has no cluster IP")
     return ready("exists")
@@ -151,7 +152,7 @@ def _pdb_status(obj: Object) -> Status:
     status = obj.get("status") or {}
     current, desired = status.get("currentHealthy", 0), status.get("desiredHealthy", 0)
     if current < desired:
-        return not_ready(f"{current} of {desired} pods it asks for are healthy")
+        return not_ready(f"{current} of {desired} required pods are healthy")
     return ready(f"{current} healthy pods, {desired} needed")
 
 
@@ -160,7 +161,7 @@ def _webhooks_status(obj: Object) -> Status:
         client = webhook.get("clientConfig") or {}
         if client.get("service") and not client.get("caBundle"):
             return not_ready(f"webhook {webhook.get('name')} has no caBundle yet")
-    return ready("every webhook has its caBundle")
+    return ready("all webhooks have a caBundle")
 
 
 _RBAC = "rbac.authorization.k8s.io"
@@ -199,7 +200,7 @@ _RULES: dict[tuple[str, str], Rule] = {
     ("argoproj.io", "Rollout"): rollout_status,
 }
 
-# Their controllers always write observedGeneration, so a status without it was written by no controller.
+# The controllers of these kinds always write observedGeneration. Without it, no controller has written a status.
 _REPORT_GENERATION = frozenset(
     {
         ("apps", "Deployment"),

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Status rules of the kinds that run pods. PRIVATE to the collection.
 
-That the status is for the current generation is checked before, in rules.py.
+rules.py has already checked that the status belongs to the current generation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kube.types impo
 
 
 def deployment_status(obj: Object) -> Status:
-    """Every replica is of the newest template, available, and nothing older is left."""
+    """Return ready if all replicas have the newest template and are available, and no older replica is left."""
     spec, status = _parts(obj)
     desired = _desired(spec)
     updated, total = _count(status, "updatedReplicas"), _count(status, "replicas")
@@ -37,12 +37,12 @@ def deployment_status(obj: Object) -> Status:
     if updated < desired:
         return _lacking(f"{updated} of {desired} replicas updated", trouble)
     if total > updated:
-        return _lacking(f"{total - updated} replicas of an older template still run", trouble)
+        return _lacking(f"{total - updated} replicas with an older template still run", trouble)
     return _replicas(status, desired, trouble)
 
 
 def stateful_set_status(obj: Object) -> Status:
-    """Every replica is ready and, where updates roll by themselves, of the newest revision."""
+    """Return ready if all replicas are ready and, with the strategy RollingUpdate, have the newest revision."""
     spec, status = _parts(obj)
     desired = _desired(spec)
     strategy = spec.get("updateStrategy") or {}
@@ -55,12 +55,12 @@ def stateful_set_status(obj: Object) -> Status:
         if not partition and desired and current != update:
             return not_ready(f"revision {update} has not replaced {current} yet")
     if _count(status, "replicas") > desired:
-        return not_ready(f"{_count(status, 'replicas') - desired} replicas too many still run")
+        return not_ready(f"{_count(status, 'replicas') - desired} surplus replicas still run")
     return _replicas(status, desired, [])
 
 
 def daemon_set_status(obj: Object) -> Status:
-    """One updated, available pod on each node it selects, and it selects at least one."""
+    """Return ready if each selected node has one updated, available pod, and at least one node is selected."""
     spec, status = _parts(obj)
     desired = _count(status, "desiredNumberScheduled")
     if desired == 0:
@@ -74,18 +74,18 @@ def daemon_set_status(obj: Object) -> Status:
 
 
 def replica_set_status(obj: Object) -> Status:
-    """As many available replicas as asked for, none too many."""
+    """Return ready if exactly the desired number of replicas exists and is available."""
     spec, status = _parts(obj)
     desired, total = _desired(spec), _count(status, "replicas")
     failure = conditions_of(obj).get("ReplicaFailure", {})
     trouble = [describe_condition(failure)] if failure.get("status") == "True" else []
     if total > desired:
-        return _lacking(f"{total - desired} replicas too many still run", trouble)
+        return _lacking(f"{total - desired} surplus replicas still run", trouble)
     return _replicas(status, desired, trouble)
 
 
 def job_status(obj: Object) -> Status:
-    """Complete. A failed Job stays failed."""
+    """Return ready if the Job is complete. A failed Job stays failed, so it is terminal."""
     spec, status = _parts(obj)
     conditions = conditions_of(obj)
     if conditions.get("Complete", {}).get("status") == "True":
@@ -120,7 +120,7 @@ def _replicas(status: Mapping[str, t.Any], desired: int, trouble: list[str]) -> 
         if _count(status, field) < desired:
             return _lacking(f"{_count(status, field)} of {desired} replicas {word}", trouble)
     if desired == 0 and _count(status, "replicas"):
-        return _lacking(f"{status['replicas']} replicas still run, none are asked for", trouble)
+        return _lacking(f"{status['replicas']} replicas still run, but 0 are desired", trouble)
     return ready(f"{desired} of {desired} replicas available" if desired else "scaled to zero")
 
 

@@ -1,10 +1,10 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTP to one API server: a kept-alive connection per thread, retries within a deadline. PRIVATE to the collection.
+"""An HTTP client for one API server with a persistent connection per thread and retries. PRIVATE to the collection.
 
-It stands on http.client alone: a session library would read proxies and credentials from the environment, which must
-not decide which cluster is meant, and costs most of the time of a small request.
+It only uses http.client. A session library would read proxies and credentials from the environment, which must not
+decide which cluster is used. Such a library would also take most of the time of a small request.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from ansible_collections.drystone.platform.plugins.module_utils._errors import ApiUnavailable
 from ansible_collections.drystone.platform.plugins.module_utils._kube.config import Endpoint
 
-# Answers by which a server says "not now". 500 is not among them: it is often final (a manifest that does not fit the
-# schema ends so in server-side apply), so it gets a few attempts only.
+# Status codes that are worth a retry until the deadline. 500 is often permanent (server-side apply returns it for a
+# manifest that does not match the schema), so it is retried only a few times.
 _BUSY = frozenset({429, 502, 503, 504})
 _TRIES_ON_500 = 3
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 5.0

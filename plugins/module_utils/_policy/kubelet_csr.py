@@ -1,10 +1,10 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Judges kubelets' requests for serving certificates and approves those in order. PRIVATE to the collection.
+"""Check kubelets' requests for serving certificates, and approve valid ones. PRIVATE to the collection.
 
-The signer kubernetes.io/kubelet-serving checks the form of a request. Whether the names in it are the node's own is for
-the approver to check: a node that got a certificate for another one could answer in its place.
+The signer kubernetes.io/kubelet-serving checks the form of a request. The approver must check that the names in it
+belong to the node: a node with a certificate for another node could impersonate it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PAUSE = 1.0
 
 @dataclass
 class Outcome:
-    """What became of the requests."""
+    """The approved and refused requests, and the kubelets that answer."""
 
     approved: list[dict[str, str]] = field(default_factory=list)
     refused: list[dict[str, t.Any]] = field(default_factory=list)
@@ -47,34 +47,34 @@ class Outcome:
 
 
 def node_of(csr: Object) -> str:
-    """The node a request says it is for, by the user who made it; empty if that is no node."""
+    """Return the node whose user created the request, or an empty string if the user is not a node."""
     username = str((csr.get("spec") or {}).get("username") or "")
     return username.removeprefix(_USER) if username.startswith(_USER) else ""
 
 
 def judge(csr: Object, nodes: dict[str, Object]) -> list[str]:
-    """Everything that speaks against approving a request; nothing if it is in order.
+    """Return all reasons against approving a request. An empty list means that it is valid.
 
-    User and groups in the spec were put there by the API server, which authenticated the requestor; all else is what
-    the requestor wrote.
+    The API server authenticated the requestor and set the user and the groups in the spec. The requestor wrote all
+    other fields.
     """
     spec = csr.get("spec") or {}
     if spec.get("signerName") != SIGNER:
         return [f"its signer is {spec.get('signerName')}, not {SIGNER}"]
     name = node_of(csr)
     if not name:
-        return [f"its requestor {spec.get('username')!r} is no node ({_USER}<name>)"]
+        return [f"its requestor {spec.get('username')!r} is not a node ({_USER}<name>)"]
     reasons = []
     if _GROUP not in (spec.get("groups") or []):
         reasons.append(f"its requestor is not in the group {_GROUP}")
     node = nodes.get(name)
     if node is None:
-        reasons.append(f"there is no Node {name}")
+        reasons.append(f"Node {name} does not exist")
     usages = set(spec.get("usages") or [])
     if foreign := usages - _USAGES_ALLOWED:
-        reasons.append(f"it asks for the usages {_listed(foreign)}")
+        reasons.append(f"it requests the disallowed usages {_listed(foreign)}")
     if missing := _USAGES - usages:
-        reasons.append(f"it does not ask for the usages {_listed(missing)}")
+        reasons.append(f"it does not request the usages {_listed(missing)}")
     return reasons + _judge_content(str(spec.get("request") or ""), name, node)
 
 
@@ -85,8 +85,8 @@ def _judge_content(encoded: str, name: str, node: Object | None) -> list[str]:
         subject = list(request.subject)
         extensions = list(request.extensions)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
-        return [f"what it carries is no certificate request ({error})"]
-    reasons = [] if valid else ["its signature is not by the key in it"]
+        return [f"its content is not a valid certificate request ({error})"]
+    reasons = [] if valid else ["its signature was not made with the key in the request"]
     names = [str(one.value) for one in subject if one.oid == NameOID.COMMON_NAME]
     organisations = [str(one.value) for one in subject if one.oid == NameOID.ORGANIZATION_NAME]
     if names != [_USER + name] or organisations != [_GROUP] or len(subject) != 2:
@@ -96,13 +96,13 @@ def _judge_content(encoded: str, name: str, node: Object | None) -> list[str]:
         if isinstance(extension.value, x509.SubjectAlternativeName):
             found = list(extension.value)
         else:
-            reasons.append(f"it asks for the extension {extension.oid.dotted_string}")
+            reasons.append(f"it requests the extension {extension.oid.dotted_string}")
     return reasons + _judge_names(found, name, node)
 
 
 def _judge_names(found: list[x509.GeneralName], name: str, node: Object | None) -> list[str]:
     if not found:
-        return ["it names no address"]
+        return ["it contains no address"]
     addresses = ((node or {}).get("status") or {}).get("addresses") or []
     own_names = {str(one["address"]) for one in addresses if one["type"] in _DNS_TYPES}
     own_ips = {ipaddress.ip_address(one["address"]) for one in addresses if one["type"] in _IP_TYPES}
@@ -113,11 +113,11 @@ def _judge_names(found: list[x509.GeneralName], name: str, node: Object | None) 
         elif isinstance(one, x509.IPAddress):
             own = one.value in own_ips
         else:
-            reasons.append(f"it names {one.value!r}, which is neither a DNS name nor an IP address")
+            reasons.append(f"it contains {one.value!r}, which is neither a DNS name nor an IP address")
             continue
         if node is not None and not own:
             known = _listed(own_names | {str(ip) for ip in own_ips}) or "none"
-            reasons.append(f"it names {one.value}, which is no address of Node {name} (those are: {known})")
+            reasons.append(f"it contains {one.value}, which is not an address of Node {name} (its addresses: {known})")
     return reasons
 
 
@@ -131,7 +131,7 @@ def _pending(csr: Object) -> bool:
 
 
 class Approver:
-    """Approves what is in order until every kubelet serves with a signed certificate."""
+    """Approve valid requests until every kubelet serves with a signed certificate."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class Approver:
         self._approved: set[str] = set()
 
     def run(self, timeout: float) -> Outcome:
-        """Look again and again until all kubelets answer; once in check mode. NotReady at the deadline."""
+        """Approve requests until all kubelets answer, or once in check mode. Raise NotReady at the deadline."""
         deadline = self.clock() + timeout
         while True:
             waiting = self._look()
@@ -162,7 +162,7 @@ class Approver:
             self.sleep(_PAUSE)
 
     def facts(self) -> dict[str, t.Any]:
-        """The outcome as data."""
+        """Return the outcome as data."""
         return {
             "approved": self.outcome.approved,
             "refused": self.outcome.refused,
@@ -170,7 +170,7 @@ class Approver:
         }
 
     def _look(self) -> dict[str, str]:
-        """Approve what there is to approve; which nodes still have no certificate, and why as far as it can be seen."""
+        """Approve valid requests. Return the nodes whose kubelets do not answer yet, with the reason."""
         listed = self.api.list(self.api.resource_for("v1", "Node")).items
         nodes = {node["metadata"]["name"]: node for node in listed}
         wanted = self.only or sorted(nodes)
@@ -178,7 +178,7 @@ class Approver:
         waiting = {}
         for name in wanted:
             if name not in nodes:
-                waiting[name] = "there is no such Node"
+                waiting[name] = "the Node does not exist"
             elif name not in self.outcome.answering:
                 if problem := self._silent(name):
                     waiting[name] = problem
@@ -201,7 +201,7 @@ class Approver:
                 self.outcome.approved.append({"name": name, "node": node})
 
     def _approve(self, kind: t.Any, csr: Object) -> bool:
-        """Approve a request as it was judged; False if it has changed since, then it is judged again."""
+        """Approve a request that was checked. Return False if it has changed since, so that it is checked again."""
         condition = {
             "type": "Approved",
             "status": "True",
@@ -219,7 +219,7 @@ class Approver:
         return True
 
     def _silent(self, name: str) -> str:
-        """Why a kubelet does not answer, if it does not. One that is to get its certificate has no other to show."""
+        """Return why a kubelet does not answer, or an empty string. Without its certificate it cannot answer."""
         try:
             self.api.request("GET", f"/api/v1/nodes/{name}/proxy/healthz", doing=f"Asking kubelet {name}", retry_for=0)
         except (ApiError, ApiUnavailable) as error:
@@ -234,6 +234,6 @@ class Approver:
         ]
         return (
             f"Approving serving certificates: {len(waiting)} of the kubelets do not answer after {timeout:g} s. "
-            f"{' | '.join(lines)}. A kubelet asks for a certificate only with serverTLSBootstrap in its configuration; "
-            "its own log says what it waits for."
+            f"{' | '.join(lines)}. A kubelet only requests a certificate if its configuration sets serverTLSBootstrap. "
+            "Check the log of the kubelet."
         )

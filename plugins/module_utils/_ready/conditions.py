@@ -1,7 +1,10 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What each type of condition of cluster_ready watches and how it judges what it sees. PRIVATE to the collection."""
+"""The condition types of cluster_ready: the objects each one watches and how it judges them.
+
+PRIVATE to the collection.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ Options = Mapping[str, t.Any]
 
 @dataclass(frozen=True)
 class Want:
-    """Objects a condition needs to see: a kind in a namespace, or in all. An optional kind need not be served."""
+    """The objects that a condition watches: one kind in one namespace, or in all if the namespace is empty.
+
+    An optional kind need not exist on the API server.
+    """
 
     api_version: str
     kind: str
@@ -34,7 +40,7 @@ class Want:
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that is or is not ready; without a name it stands for things that should be there."""
+    """The status of one object. An item without a name stands for objects that are missing."""
 
     status: Status
     kind: str = ""
@@ -49,35 +55,35 @@ class Item:
 
 
 class View(t.Protocol):
-    """What is known of the world at one moment."""
+    """The observed state of the cluster and of HTTP endpoints at one moment."""
 
     def select(self, want: Want) -> tuple[Sequence[Object], str]:
-        """The objects, and why they cannot be relied on if they cannot."""
+        """Return the objects, and a problem if reading them failed."""
 
     def answer(self, check: HttpCheck) -> Status:
-        """What an HTTP check last found."""
+        """Return the last result of an HTTP check."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One condition: what it needs to see, and its verdict on that."""
+    """One condition: the objects that it watches, and the function that judges them."""
 
     type: str
     title: str
     judge: Callable[[View], list[Item]]
     wants: tuple[Want, ...] = ()
     check: HttpCheck | None = None
-    # Seconds within which it must have held once; None for as long as the whole wait may take.
+    # The condition must hold once within this number of seconds. None: within the timeout of the whole wait.
     timeout: float | None = None
 
     @property
     def of_cluster(self) -> bool:
-        """Whether it needs the API server."""
+        """Whether the condition needs the API server."""
         return bool(self.wants) or (self.check is not None and self.check.of_api_server)
 
 
 def build_conditions(conditions: Iterable[Options]) -> list[Condition]:
-    """Turn the module's conditions into ours; whatever can be found wrong in them is found here."""
+    """Build conditions from the module's option, and refuse invalid ones."""
     built = []
     for number, given in enumerate(conditions, start=1):
         chosen = [name for name in _BUILDERS if given.get(name) is not None]
@@ -89,14 +95,14 @@ def build_conditions(conditions: Iterable[Options]) -> list[Condition]:
         except InvalidInput as error:
             raise InvalidInput(f"Condition {number} ({chosen[0]}): {error.msg}", **error.facts) from error
     if not built:
-        raise InvalidInput("There is no condition to wait for, and nothing is not a condition.")
+        raise InvalidInput("conditions is empty. Give at least one condition to wait for.")
     return built
 
 
 def _workloads(options: Options) -> Condition:
     namespaces, names = options["namespaces"], options["names"] or []
     kinds = options["kinds"] or list(WORKLOAD_KINDS)
-    # Asked for by name, Rollout must be served; among "everything" it may be missing.
+    # The kind Rollout must exist if the user names it. Without a list of kinds it may be missing.
     optional = {"Rollout"} - set(options["kinds"] or [])
     selector = parse_selector(options.get("selector") or "")
     if not namespaces:
@@ -154,7 +160,7 @@ def _apiservices(options: Options) -> Condition:
 def _applications(options: Options) -> Condition:
     revision = (options["revision"] or "").strip()
     if revision and len(revision) < 7:
-        raise InvalidInput(f"revision {revision!r} is too short to name one commit; give at least 7 characters.")
+        raise InvalidInput(f"revision {revision!r} is too short to identify a commit. Give at least 7 characters.")
 
     def rule(obj: Object) -> Status:
         return premature(obj) or application_status(obj, revision)
@@ -170,7 +176,7 @@ def _resources(options: Options) -> Condition:
     def rule(obj: Object) -> Status:
         if expression is None:
             return status_of(obj)
-        # The value of an expression over a Secret may be the secret.
+        # Never print the value of an expression over a Secret: it may be confidential.
         return premature(obj) or expression.judge(obj, show=obj.get("kind") != "Secret")
 
     want = Want(options["api_version"], options["kind"], options["namespace"] or "")
@@ -209,15 +215,15 @@ def _pick(
     options: Options,
     rule: Callable[[Object], Status],
 ) -> list[Item]:
-    """Judge the objects asked for; what was asked for and is not there is not ready."""
+    """Judge the selected objects. Report each missing object as not ready."""
     chosen = [obj for obj in objects if selector.matches(obj) and (not names or obj["metadata"]["name"] in names)]
     items = [_item(obj, rule(obj)) for obj in sorted(chosen, key=lambda obj: (obj["kind"], obj["metadata"]["name"]))]
     present = {obj["metadata"]["name"] for obj in chosen}
     matching = f" that matches {options['selector']}" if options.get("selector") else ""
-    missing = f"there is none of that name{matching}"
+    missing = f"no object with this name{matching} exists"
     items += [Item(not_ready(missing), kind, namespace, name) for name in names if name not in present]
     if not items and not options.get("allow_empty"):
-        items.append(Item(not_ready(f"there is no {kind}{matching}"), kind, namespace))
+        items.append(Item(not_ready(f"no {kind}{matching} exists"), kind, namespace))
     return items
 
 
@@ -227,7 +233,7 @@ def _item(obj: Object, status: Status) -> Item:
 
 
 def _is_part_of(obj: Object, kinds: Sequence[str]) -> bool:
-    """Whether the object belongs to a workload that is judged as a whole, or is a run of a CronJob."""
+    """Whether a workload that is judged as a whole, or a CronJob, controls the object."""
     owners = obj["metadata"].get("ownerReferences") or []
     return any(owner.get("controller") and owner["kind"] in (*kinds, "CronJob") for owner in owners)
 

@@ -1,9 +1,9 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why an object is not ready: the state of its pods and the last warning about it. PRIVATE to the collection.
+"""Explain why an object is not ready by the state of its pods and its last warning event. PRIVATE to the collection.
 
-Read once, when there is something to explain: nothing here decides whether a thing is ready.
+This module reads pods and events once, for the error message. It does not decide whether an object is ready.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _RUN_PODS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "
 
 
 class Evidence:
-    """What the cluster says about objects that are not ready."""
+    """Pods and events that explain why objects are not ready."""
 
     def __init__(self, api: KubeApi) -> None:
         self._api = api
         self._listed: dict[tuple[str, str], list[Object]] = {}
         self.problem = ""
-        """Why evidence is missing, if it is."""
+        """Why pods or events could not be read; empty if they could."""
 
     def explain(self, obj: Object) -> list[str]:
-        """What is known about an object beyond its own status, the nearest to the cause first."""
+        """Return details about an object beyond its own status, the most relevant first."""
         namespace = obj["metadata"].get("namespace") or ""
         pods = self._pods_of(obj, namespace)
         lines = []
         held_up = [(pod, status) for pod in pods if not (status := pod_status(pod)).ready]
-        # The youngest belongs to the newest template, which is the one that should become ready.
+        # The youngest pod has the newest template, which is the one that must become ready.
         held_up.sort(key=lambda pair: str(pair[0]["metadata"].get("creationTimestamp")), reverse=True)
         if held_up:
             pod, status = held_up[0]
@@ -56,12 +56,12 @@ class Evidence:
     def _last_warning(self, obj: Object, pods: list[Object], namespace: str) -> str:
         about = {_reference(item) for item in (obj, *pods)}
         name = obj["metadata"]["name"]
-        # What keeps a Deployment from having pods at all is told about its ReplicaSets.
+        # Events that explain why a Deployment cannot create pods refer to its ReplicaSets.
         makes_sets = group_kind(obj) in (("apps", "Deployment"), ("argoproj.io", "Rollout"))
         found: list[tuple[str, Object]] = []
         for event in self._list("Event", namespace or "default"):
             involved = event.get("involvedObject") or {}
-            # A back-off says again what the state of the container says.
+            # A BackOff event repeats the state of the container.
             if event.get("type") != "Warning" or event.get("reason") == "BackOff":
                 continue
             of_set = makes_sets and involved.get("kind") == "ReplicaSet" and _parent(involved.get("name")) == name
@@ -86,7 +86,7 @@ class Evidence:
                 chosen = "type=Warning" if kind == "Event" else ""
                 self._listed[key] = list(self._api.list(resource, namespace, field_selector=chosen).items)
             except (ApiError, ApiUnavailable, UnknownKind) as error:
-                # The wait has failed already; that its reasons cannot be read must not hide that.
+                # The wait has already failed. An error while reading its reasons must not replace that failure.
                 self.problem = error.msg
         return self._listed[key]
 

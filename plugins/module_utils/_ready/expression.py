@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""JMESPath expressions that are found wrong before they are used. PRIVATE to the collection."""
+"""JMESPath expressions that are validated before they are used. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ except ImportError:
 
 
 class Expression:
-    """A JMESPath expression, judged true or not over an object."""
+    """A JMESPath expression that is evaluated on an object as true or false."""
 
     def __init__(self, text: str) -> None:
         if not HAS_JMESPATH:
@@ -36,26 +36,27 @@ class Expression:
         _check_functions(self._compiled.parsed, text)
 
     def judge(self, value: t.Any, show: bool = True) -> Status:
-        """Ready when the expression gives something that is neither null, false, zero nor empty."""
+        """Return ready if the result of the expression is not null, false, zero or empty."""
         try:
             result = self._compiled.search(value)
         except exceptions.JMESPathError as error:
-            # For instance length() of a field that is not there yet.
+            # An example is length() of a field that does not exist yet.
             return not_ready(f"expression {self.text} cannot be evaluated: {_one_line(error)}")
         if result:
-            return ready(f"expression {self.text} holds")
-        return not_ready(f"expression {self.text} gives {_one_line(result) if show else 'nothing true'}")
+            return ready(f"expression {self.text} is true")
+        return not_ready(f"expression {self.text} returned {_one_line(result) if show else 'a false value'}")
 
 
 def _check_functions(node: Mapping[str, t.Any], text: str) -> None:
-    """Refuse unknown functions and wrong numbers of arguments, which JMESPath finds only when it comes to the call."""
+    """Refuse unknown functions and wrong numbers of arguments. JMESPath itself reports them only at the call."""
     if node.get("type") == "function_expression":
         known = functions.Functions.FUNCTION_TABLE
         name, given = node["value"], len(node["children"])
         if name not in known:
             has = ", ".join(sorted(known))
             raise InvalidInput(
-                f"The expression {text!r} calls {name}(), which JMESPath does not have; it has {has}.", expression=text
+                f"The expression {text!r} calls {name}(), which JMESPath does not provide. It provides {has}.",
+                expression=text,
             )
         signature = known[name]["signature"]
         variadic = bool(signature) and signature[-1].get("variadic")

@@ -32,9 +32,9 @@ _MOST = 1 << 20
 
 @dataclass(frozen=True, eq=False)
 class HttpCheck:
-    """One question and the answer it must get. Each question goes out on a connection of its own, as a user's would.
+    """An HTTP request and its expected response. Each request uses a new connection, as a request of a user does.
 
-    A path instead of a URL is asked of the API server, which passes it on to what its proxy paths name.
+    A path instead of a URL is requested from the API server, whose proxy paths lead to services and pods.
     """
 
     url: str
@@ -47,12 +47,15 @@ class HttpCheck:
 
     @classmethod
     def from_options(cls, options: Mapping[str, t.Any]) -> HttpCheck:
-        """Take all suboptions of the module's http condition; a wrong URL or expression is refused."""
+        """Build a check from all suboptions of the http condition, and refuse an invalid URL or expression."""
         url = options["url"]
         if url.startswith("/"):
             own = [name for name in ("headers", "bearer_token", "ca_path") if options[name]]
             if own:
-                raise InvalidInput(f"url {url!r} is asked with the kubeconfig's credentials; it takes no {own[0]}.")
+                raise InvalidInput(
+                    f"url {url!r} is requested from the API server with the kubeconfig's credentials. Remove {own[0]}, "
+                    "or give a full URL."
+                )
         else:
             _refuse_url(url)
         verify: bool | str = options["validate_certs"]
@@ -68,21 +71,21 @@ class HttpCheck:
 
     @property
     def of_api_server(self) -> bool:
-        """Whether it goes to the API server of the kubeconfig."""
+        """Whether the request goes to the API server of the kubeconfig."""
         return self.url.startswith("/")
 
     def probe(self, timeout: float, transport: Transport | None = None) -> Status:
-        """Ask once. The transport is the API server's."""
+        """Send one request. The transport is the connection to the API server."""
         if self.of_api_server:
             if transport is None:
-                raise InvalidInput(f"kubeconfig is needed to ask the API server for {self.url}.")
+                raise InvalidInput(f"Set kubeconfig: {self.url} is requested from the API server.")
             return self._probe_api_server(timeout, transport)
         headers = dict(self.headers)
         if self.bearer_token:
             headers["Authorization"] = f"Bearer {self.bearer_token}"
         try:
             with requests.Session() as session:
-                # Proxies and .netrc of the environment are for other hosts than a cluster's.
+                # Ignore proxies and .netrc of the environment: they are not meant for a cluster.
                 session.trust_env = False
                 with session.get(
                     self.url, headers=headers, timeout=timeout, verify=self.verify, allow_redirects=False, stream=True
@@ -92,7 +95,7 @@ class HttpCheck:
         except (requests.RequestException, OSError) as error:
             return not_ready(f"no answer: {_root_cause(error)}")
         except Exception as error:
-            # Reading the raw body raises urllib3's own errors; whichever it is, no answer came.
+            # Reading the raw body raises errors of urllib3. Each of them means that there is no response.
             if not type(error).__module__.startswith("urllib3"):
                 raise
             return not_ready(f"no answer: {_root_cause(error)}")
@@ -116,7 +119,7 @@ class HttpCheck:
             try:
                 value = json.loads(text)
             except ValueError:
-                return not_ready(f"answered {code} but no JSON: {_start(text)}")
+                return not_ready(f"answered {code}, but the body is not JSON: {_start(text)}")
             status = self.expression.judge(value)
             if not status.ready:
                 return status
@@ -130,7 +133,7 @@ def _refuse_url(url: str) -> None:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InvalidInput(f"url {url!r} is not an http or https URL.", url=url)
     if parts.username or parts.password:
-        raise InvalidInput("url holds credentials, which would be printed; use bearer_token.")
+        raise InvalidInput("url contains credentials, which messages would print. Use bearer_token instead.")
 
 
 def _start(text: str) -> str:
@@ -139,7 +142,7 @@ def _start(text: str) -> str:
 
 
 def _root_cause(error: BaseException) -> str:
-    """The innermost error: what the system said, without the layers of the libraries above."""
+    """Return the innermost error: the system's message without those of the libraries above it."""
     nested = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
     inner = error.__cause__ or error.__context__ or nested
     return _root_cause(inner) if inner else str(error) or type(error).__name__

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waits until a list of conditions holds, all of it at one moment. PRIVATE to the collection."""
+"""Wait until all conditions of a list hold at the same time. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._ready.world imp
 
 Receive = Callable[["queue.SimpleQueue[Update]", float], Update]
 
-# A message is for reading; the data has every item.
+# The message shows at most this number of items. The returned data contains all of them.
 _MOST_SHOWN = 25
 
 
@@ -43,7 +43,7 @@ def _receive(updates: queue.SimpleQueue[Update], timeout: float) -> Update:
 
 
 def not_there(conditions: Sequence[Condition], reason: str) -> dict[str, t.Any]:
-    """The answer where there is no cluster yet that could be looked at."""
+    """Return the result for a cluster that does not exist yet."""
     unmet = {"kind": "", "namespace": "", "name": "", "reason": reason, "details": [], "terminal": False}
     rest = {"ready": False, "reason": reason, "elapsed": 0.0, "unmet": [{**unmet, "unchanged_for": 0.0}]}
     return {
@@ -54,7 +54,7 @@ def not_there(conditions: Sequence[Condition], reason: str) -> dict[str, t.Any]:
 
 
 class ClusterReady:
-    """One wait, or one look."""
+    """Wait for conditions, or check them once."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class ClusterReady:
     ) -> None:
         self._world = World(conditions)
         if api is None and any(condition.of_cluster for condition in conditions):
-            needed = "kubeconfig is needed for conditions on a cluster; only http with a full URL does without."
+            needed = "Set kubeconfig: all conditions except http with a full URL need a cluster."
             raise InvalidInput(needed)
         self._watchers = Watchers(
             self._world, api, retry_after=retry_after, probe_every=probe_every, probe_timeout=probe_timeout
@@ -83,7 +83,7 @@ class ClusterReady:
         self._receive = receive
         self._probe_timeout = probe_timeout
         self._started = clock()
-        # Since when each item has said what it says now: tells slow from stuck.
+        # The current reason of each unmet item and the time since when it is unchanged. Shows whether an item is stuck.
         self._since: dict[tuple[int, str], tuple[str, float]] = {}
 
     def look(self) -> dict[str, t.Any]:
@@ -93,7 +93,7 @@ class ClusterReady:
         return self._result(ready, Evidence(self._api) if self._api and not ready else None)
 
     def wait(self) -> dict[str, t.Any]:
-        """Return when every condition holds; NotReady at the deadline, or as soon as one can never hold."""
+        """Return when every condition holds. Raise NotReady at the deadline, or once a condition can never hold."""
         if self._timeout <= 0:
             self._world.look(self._api, self._probe_timeout)
         else:
@@ -110,12 +110,12 @@ class ClusterReady:
         return self._result(True, None)
 
     def _left(self) -> float:
-        """Seconds until a condition that has never held is out of time, or until the end."""
+        """Return the seconds until the first condition that has never held times out, or until the deadline."""
         pending = [verdict.timeout for verdict in self._verdicts if not verdict.held]
         return min(pending, default=self._timeout) - self._elapsed()
 
     def _take(self, timeout: float) -> None:
-        """Wait for something to change, then take all that has."""
+        """Wait for an update, then apply all updates in the queue."""
         updates = self._watchers.updates
         try:
             self._receive(updates, timeout)()
@@ -180,7 +180,7 @@ class ClusterReady:
             (verdict, told) for verdict, told in zip(self._verdicts, facts["conditions"], strict=True) if verdict.unmet
         ]
         if hopeless:
-            head = f"Stopped waiting after {facts['elapsed']:.0f} s, because it can never be ready"
+            head = f"Stopped waiting after {facts['elapsed']:.0f} s, because an object can never become ready"
         else:
             head = f"Not ready after {facts['elapsed']:.0f} s"
         lines = [f"{head}: {len(failed)} of {len(self._verdicts)} conditions do not hold."]
@@ -195,7 +195,7 @@ class ClusterReady:
                     text = "; ".join([data["reason"], *data["details"]])
                     lines.append(f"  - {f'{item}: ' if str(item) else ''}{text} [for {data['unchanged_for']:.0f} s]")
         if shown > _MOST_SHOWN:
-            lines.append(f"  and {shown - _MOST_SHOWN} more, which the returned data has.")
+            lines.append(f"  and {shown - _MOST_SHOWN} more, see the returned data.")
         if evidence and evidence.problem:
             lines.append(f"Pods and events could not be read: {evidence.problem}")
         return NotReady("\n".join(lines), **facts)

@@ -1,10 +1,10 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What cluster_ready knows of the world, and the threads that keep it up to date. PRIVATE to the collection.
+"""The observed state of cluster_ready, and the threads that keep it up to date. PRIVATE to the collection.
 
-Every source (a kind, in a namespace or in all; an HTTP check) has one thread, which puts what it sees into one queue.
-Only the thread that waits reads the queue and changes the world.
+Each source (a kind in one namespace or in all, or an HTTP check) has one thread, which puts updates into one queue.
+Only the waiting thread reads the queue and changes the state.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Source:
     answered: bool = False
 
     def take(self, event: Event) -> None:
-        """Bring the objects up to date."""
+        """Apply an event to the objects."""
         self.problem, self.answered = "", True
         if event.type == "SYNC":
             self.objects = {_key(obj): obj for obj in event.objects}
@@ -49,7 +49,7 @@ class Source:
             self.objects[_key(event.object)] = event.object
 
     def look(self, api: KubeApi) -> None:
-        """See the objects once."""
+        """Read the objects once."""
         try:
             listed = api.list(api.resource_for(self.api_version, self.kind), self.namespace or None)
             self.take(Event("SYNC", tuple(listed.items)))
@@ -57,7 +57,7 @@ class Source:
             self.fail(error)
 
     def fail(self, error: ApiError | ApiUnavailable | UnknownKind) -> None:
-        """Note that the objects cannot be seen; what was seen before counts no more."""
+        """Record that the objects cannot be read, and forget those that were read before."""
         self.answered = True
         self.objects = {}
         self.problem = "" if self.optional and isinstance(error, UnknownKind) else error.msg
@@ -73,26 +73,26 @@ class World:
 
     @property
     def complete(self) -> bool:
-        """Whether every source and check has been heard of once."""
+        """Whether every source and every check has reported at least once."""
         return all(source.answered for source in self.sources) and None not in self.checks.values()
 
     def select(self, want: Want) -> tuple[Sequence[Object], str]:
-        """The objects a condition wants, and why they cannot be relied on if they cannot."""
+        """Return the objects that a condition wants, and a problem if reading them failed."""
         for source in self.sources:
             same = (source.api_version, source.kind) == (want.api_version, want.kind)
             if same and source.namespace in ("", want.namespace):
-                # Objects without a namespace are of a cluster-wide kind, for which a namespace means nothing.
+                # Cluster-scoped objects have no namespace, so the wanted namespace does not filter them.
                 spaces = {"", want.namespace}
                 found = [o for (space, _name), o in source.objects.items() if not want.namespace or space in spaces]
                 return found, source.problem
         raise KeyError(want)
 
     def answer(self, check: HttpCheck) -> Status:
-        """What an HTTP check last found."""
-        return self.checks[check] or not_ready("not asked yet")
+        """Return the last result of an HTTP check."""
+        return self.checks[check] or not_ready("no request was sent yet")
 
     def look(self, api: KubeApi | None, timeout: float) -> None:
-        """See everything once."""
+        """Read all sources and run all checks once."""
         if api:
             for source in self.sources:
                 source.look(api)
@@ -101,7 +101,7 @@ class World:
 
 
 class Watchers:
-    """The threads. They end with the process, or soon after stop()."""
+    """The watching threads. They end with the process, or soon after stop()."""
 
     def __init__(
         self, world: World, api: KubeApi | None, *, retry_after: float, probe_every: float, probe_timeout: float
@@ -115,7 +115,7 @@ class Watchers:
         self._stopped = threading.Event()
 
     def start(self, timeout: float) -> None:
-        """Begin to watch and to ask; timeout bounds how long the API server is asked to keep a watch open."""
+        """Start to watch and to probe. The timeout limits how long the API server keeps a watch open."""
         if self.api:
             for source in self.world.sources:
                 threading.Thread(target=self._watch, args=(self.api, source, timeout), daemon=True).start()
@@ -123,7 +123,7 @@ class Watchers:
             threading.Thread(target=self._probe, args=(check,), daemon=True).start()
 
     def stop(self) -> None:
-        """Let the threads end."""
+        """Tell the threads to end."""
         self._stopped.set()
 
     def _watch(self, api: KubeApi, source: Source, timeout: float) -> None:
@@ -138,7 +138,7 @@ class Watchers:
                 self.updates.put(partial(source.fail, error))
                 if source.optional and isinstance(error, UnknownKind):
                     return
-                # A server that is starting and a kind that is not served yet cannot be watched.
+                # A starting API server and a kind that does not exist yet cannot be watched. Try again later.
                 self._stopped.wait(self.retry_after)
 
     def _probe(self, check: HttpCheck) -> None:
@@ -149,7 +149,7 @@ class Watchers:
 
 
 def _plan(wants: Iterable[Want]) -> list[Source]:
-    """One source per kind: of the one namespace that is wanted, or of all where several are."""
+    """Return one source per kind: for the wanted namespace, or for all namespaces if several are wanted."""
     by_kind: dict[tuple[str, str], list[Want]] = {}
     for want in wants:
         by_kind.setdefault((want.api_version, want.kind), []).append(want)

@@ -231,14 +231,14 @@ def test_other_names_of_namespaces_arrive_everywhere(cases: dict[str, Object]) -
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        ("unknown", "there is no part argocdd; did you mean argocd?"),
+        ("unknown", "part argocdd does not exist; did you mean argocd?"),
         (
             "list",
-            "workloads requires argocd, which drystone_parts does not list. Deploy argocd, or leave out workloads",
+            "workloads requires argocd, which drystone_parts does not list. Deploy argocd, or remove workloads",
         ),
         (
             "tags",
-            "reloader requires guardrails, which --skip-tags leaves out. Deploy guardrails, or leave out reloader",
+            "reloader requires guardrails, which --skip-tags excludes. Deploy guardrails, or remove reloader",
         ),
         ("switched off", "git_sync requires git_server, which is switched off"),
     ],
@@ -250,7 +250,7 @@ def test_a_choice_that_cannot_work_is_refused(cases: dict[str, Object], case: st
 def test_it_is_refused_before_anything_is_made() -> None:
     done = run("playbooks/preflight.yml", "--skip-tags=argocd")
     assert done.returncode != 0
-    assert "drystone_parts: workloads requires argocd, which --skip-tags leaves out." in done.stdout
+    assert "drystone_parts: workloads requires argocd, which --skip-tags excludes." in done.stdout
     assert "Check what the host has" not in done.stdout
 
 
@@ -304,7 +304,7 @@ def test_a_part_is_added_by_its_role_and_one_line_and_removed_again(tmp_path: Pa
         *("guardrails", "default-deny", "allow-to-dns", "allow-to-argocd", "allow-from-kube-prometheus-stack-metrics"),
     }
     assert [one["part"] for one in found["parts"]["argocd"]["clients"]] == ["kube_prometheus_stack", "echo", "ingress"]
-    assert refused["problems"] == ["there is no part ech; did you mean echo?"]
+    assert refused["problems"] == ["part ech does not exist; did you mean echo?"]
     remove_it_again(copy)
     again = json.dumps(render(tmp_path / "again", EVERYTHING, root=copy)).replace(str(copy), str(ROOT))
     assert json.loads(again) == render(tmp_path / "never", EVERYTHING)

@@ -193,11 +193,11 @@ def test_an_image_is_built_on_what_is_published_when_its_files_change(
         (
             "reading manifest v1 in quay.io/org/tool: manifest unknown",
             "missing",
-            "check the_pin and artifacts",
+            "Check the_pin and artifacts",
         ),
-        ("reading manifest v1 in quay.io/org/tool: StatusCode: 404, <html>", "missing", "check the_pin"),
-        ("Digest of source image's manifest would change", "checksum", "not what was recorded"),
-        ("toomanyrequests: you have reached your limit", "refused", "log in to it, or wait"),
+        ("reading manifest v1 in quay.io/org/tool: StatusCode: 404, <html>", "missing", "Check the_pin"),
+        ("Digest of source image's manifest would change", "checksum", "differs from the recorded"),
+        ("toomanyrequests: you have reached your limit", "refused", "Log in to it, or wait"),
         ("dial tcp 127.0.0.1:9: connect: connection refused", "unreachable", "https_proxy"),
         ("no space left on device", "failed", "Nothing was changed"),
     ],
@@ -205,7 +205,7 @@ def test_an_image_is_built_on_what_is_published_when_its_files_change(
 def test_a_failure_says_what_it_means(site: Site, said: str, reason: str, advice: str) -> None:
     site.engine.fail["skopeo copy"] = Result(1, stderr=said)
     error = site.fail(TOOL)
-    assert error.msg.startswith(f"Getting tool from quay.io/org/tool:v1: skopeo copy said: {said} -- ")
+    assert error.msg.startswith(f"Downloading tool from quay.io/org/tool:v1: skopeo copy failed: {said} -- ")
     assert advice in error.msg
     assert error.facts["failures"] == [{"name": "tool", "url": "quay.io/org/tool:v1", "reason": reason}]
     assert site.ensure(TOOL, check=True).made == ["tool"]
@@ -213,7 +213,7 @@ def test_a_failure_says_what_it_means(site: Site, said: str, reason: str, advice
 
 def test_skopeo_s_log_line_is_shown_without_its_frame(site: Site) -> None:
     site.engine.fail["skopeo copy"] = Result(1, stderr='time="2026-01-02T03:04:05Z" level=fatal msg="manifest unknown"')
-    assert "skopeo copy said: manifest unknown -- " in site.fail(TOOL).msg
+    assert "skopeo copy failed: manifest unknown -- " in site.fail(TOOL).msg
 
 
 def test_a_failing_build_step_is_not_taken_for_a_missing_image(site: Site, context: Path) -> None:
@@ -224,7 +224,7 @@ def test_a_failing_build_step_is_not_taken_for_a_missing_image(site: Site, conte
 def test_a_missing_program_is_told_as_such(site: Site) -> None:
     site.engine.fail["skopeo copy"] = Result(NOT_FOUND, stderr="skopeo: not found")
     error = site.fail(TOOL)
-    assert "skopeo copy said: skopeo: not found" in error.msg
+    assert "skopeo copy failed: skopeo: not found" in error.msg
     assert error.facts["failures"][0]["reason"] == "failed"
 
 
@@ -284,7 +284,9 @@ def test_a_registry_that_never_answers_is_told_with_its_log_and_removed() -> Non
     docker = Docker(run=Result(0, "new\n"), port=Result(0, "127.0.0.1:49153\n"), logs=Result(0, "", "no such config"))
     times = iter([0.0, 10.0, 40.0])
     with (
-        pytest.raises(CommandFailed, match=r"does not answer on 127\.0\.0\.1:49153\. It said: no such config"),
+        pytest.raises(
+            CommandFailed, match=r"does not answer on 127\.0\.0\.1:49153\. Its log ends with: no such config"
+        ),
         registry_container(
             docker.run, "i", "/s", answers=lambda _url: False, clock=lambda: next(times), sleep=lambda _seconds: None
         ),
@@ -318,7 +320,7 @@ def test_the_module_tells_what_is_wrong_with_its_input(tmp_path: Path, capsys: p
         result: dict[str, t.Any] = json.loads(capsys.readouterr().out)
         return result
 
-    assert call()["msg"] == "Looking up the publisher them: bases names only us."
+    assert call()["msg"] == "Looking up the publisher them: bases only contains us."
     image["publisher"] = "us"
     predicted = call()
     assert (predicted["changed"], predicted["made"]) == (True, ["tool"])

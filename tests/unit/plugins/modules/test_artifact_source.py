@@ -46,20 +46,20 @@ def built(graph: Path, version: str) -> bool:
 @pytest.mark.parametrize("requested", ["upstream", "source"])
 def test_what_is_asked_for_is_taken_without_a_look(requested: str) -> None:
     decision = decide(requested, built=never, downloaded=never, answers=never, within=3)
-    assert (decision.source, decision.msg) == (requested, f"{requested}: asked for")
+    assert (decision.source, decision.msg) == (requested, f"{requested}: set by the user")
     assert not decision.complete
 
 
 def test_a_finished_build_is_taken_without_asking_the_network() -> None:
     decision = decide("auto", built=lambda: True, downloaded=never, answers=never, within=3)
     assert (decision.source, decision.complete) == ("source", True)
-    assert "built here already for these pins" in decision.msg
+    assert "already built on this host" in decision.msg
 
 
 def test_a_finished_download_is_taken_without_asking_the_network() -> None:
     decision = decide("auto", built=lambda: False, downloaded=lambda: True, answers=never, within=3)
     assert (decision.source, decision.complete) == ("upstream", True)
-    assert "downloaded here already" in decision.msg
+    assert "are already downloaded" in decision.msg
 
 
 def test_upstream_is_taken_if_all_of_it_answers() -> None:
@@ -170,4 +170,7 @@ def test_a_processor_for_which_nothing_is_published_is_refused(
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
     result = run_module(graph, capsys)
     assert result["failed"]
-    assert "this processor is riscv64, and upstream publishes for x86_64 and aarch64" in result["msg"]
+    assert (
+        "this host's processor architecture is riscv64, but upstream only publishes for x86_64 and aarch64"
+        in result["msg"]
+    )

@@ -89,7 +89,7 @@ def test_a_second_run_does_nothing(graph: Graph, shown: list[str]) -> None:
     graph.build()
     shown.clear()
     for check in (False, True):
-        assert graph.build(check=check) == {"changed": False, "steps": [], "msg": "everything is built"}
+        assert graph.build(check=check) == {"changed": False, "steps": [], "msg": "everything is already built"}
     assert graph.done == ["tool", "image"]
     assert shown == []
 
@@ -122,7 +122,7 @@ def test_a_graph_that_cannot_be_read_is_told(graph: Graph) -> None:
     graph.make[-1] = "VERSION="
     result = graph.build()
     assert result["failed"]
-    assert "the build graph cannot be read" in str(result["msg"])
+    assert "make cannot read the build graph" in str(result["msg"])
     assert "VERSION is not set: give the pins" in str(result["msg"])
 
 
@@ -145,14 +145,14 @@ def test_a_killed_build_goes_on_where_it_was(graph: Graph) -> None:
 def test_silence_is_broken_while_a_step_runs(graph: Graph, shown: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(action, "HEARTBEAT", 0.1)
     assert "failed" not in graph.build("sleep 1")
-    assert any(line.startswith("still at image tool after ") for line in shown)
+    assert any(line.startswith("still running image tool after ") for line in shown)
 
 
 def test_a_make_around_it_changes_nothing(graph: Graph, shown: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAKEFLAGS", " -n --output-sync=target")
     monkeypatch.setattr(action, "HEARTBEAT", 0.1)
     assert graph.build("sleep 0.5")["steps"] == ["compile tool", "image tool"]
-    assert any(line.startswith("still at image tool after ") for line in shown)
+    assert any(line.startswith("still running image tool after ") for line in shown)
     assert graph.done == ["tool", "image"]
 
 
@@ -164,7 +164,7 @@ def test_steps_that_begin_together_are_shown_at_once(
     both = r"printf '10:00:00 compile one\n10:00:00 compile two\n'; sleep 1"
     assert "failed" not in graph.build(f"{{ {both}; }}")
     began = shown.index(next(line for line in shown if "compile two" in line))
-    assert shown[began + 1].startswith("still at compile two after ")
+    assert shown[began + 1].startswith("still running compile two after ")
 
 
 def test_a_step_that_talks_is_still_told_to_run(
@@ -172,7 +172,7 @@ def test_a_step_that_talks_is_still_told_to_run(
 ) -> None:
     monkeypatch.setattr(action, "HEARTBEAT", 0.3)
     assert "failed" not in graph.build("for i in {1..20}; do echo $i; sleep 0.05; done")
-    assert any(line.startswith("still at image tool after ") for line in shown)
+    assert any(line.startswith("still running image tool after ") for line in shown)
 
 
 def test_the_documented_options_are_those_that_are_taken() -> None:

@@ -73,16 +73,16 @@ def test_check_mode_before_there_is_a_cluster(run: RunModule, tmp_path: Path) ->
     missing = str(tmp_path / "kubeconfig")
     done = run(_NODES, kubeconfig=missing, check=True)
     assert (done.code, done.result["ready"]) == (0, False)
-    assert done.result["conditions"][0]["reason"] == f"there is no kubeconfig {missing}: the cluster is not made yet"
+    assert done.result["conditions"][0]["reason"].startswith(f"kubeconfig {missing} does not exist: ")
     failed = run(_NODES, kubeconfig=missing)
     assert failed.code == 1
-    assert "there is no such file" in failed.result["msg"]
+    assert "the file does not exist" in failed.result["msg"]
 
 
 @pytest.mark.parametrize(
     ("conditions", "message"),
     [
-        ([], "There is no condition to wait for"),
+        ([], "conditions is empty"),
         ([{}], "one of the following is required: workloads, nodes"),
         ([{**_NODES, "crds": {"names": ["a"]}}], "parameters are mutually exclusive: workloads|nodes|crds"),
         ([{"nodes": {"cuont": 3}}], "module: conditions.nodes.cuont. Supported parameters include: count, selector"),
@@ -94,7 +94,7 @@ def test_check_mode_before_there_is_a_cluster(run: RunModule, tmp_path: Path) ->
         ),
         ([{"crds": {}}], "missing required arguments: names found in conditions -> crds"),
         ([{"resources": {"api_version": "v1", "kind": "Pod", "expression": "a ||"}}], "is not valid JMESPath"),
-        ([_NODES], "kubeconfig is needed for conditions on a cluster"),
+        ([_NODES], "Set kubeconfig: all conditions except http"),
     ],
 )
 def test_wrong_input_is_refused_at_once(run: RunModule, conditions: list[dict[str, t.Any]], message: str) -> None:

@@ -83,21 +83,27 @@ def test_what_a_kubelet_asks_for_is_in_order(usages: list[str]) -> None:
     ("changed", "reason"),
     [
         ({"signerName": "kubernetes.io/kube-apiserver-client"}, "its signer is kubernetes.io/kube-apiserver-client"),
-        ({"username": "system:serviceaccount:dev:default"}, "is no node"),
-        ({"username": "system:node:"}, "is no node"),
-        ({"username": "kubernetes-admin"}, "is no node"),
-        ({"username": "system:node:other"}, "there is no Node other"),
+        ({"username": "system:serviceaccount:dev:default"}, "is not a node"),
+        ({"username": "system:node:"}, "is not a node"),
+        ({"username": "kubernetes-admin"}, "is not a node"),
+        ({"username": "system:node:other"}, "Node other does not exist"),
         ({"groups": ["system:authenticated"]}, "is not in the group system:nodes"),
-        ({"usages": [*USAGES, "client auth"]}, "asks for the usages client auth"),
-        ({"usages": ["digital signature", "client auth"]}, "does not ask for the usages server auth"),
-        ({"usages": []}, "does not ask for the usages digital signature, server auth"),
+        ({"usages": [*USAGES, "client auth"]}, "requests the disallowed usages client auth"),
+        ({"usages": ["digital signature", "client auth"]}, "does not request the usages server auth"),
+        ({"usages": []}, "does not request the usages digital signature, server auth"),
         ({"request": "bm90aGluZw=="}, "no certificate request"),
         ({"request": "%%%"}, "no certificate request"),
         ({"request": ""}, "no certificate request"),
-        ({"request": pem(names=[])}, "it names no address"),
+        ({"request": pem(names=[])}, "it contains no address"),
         ({"request": pem(names=[x509.DNSName("kubernetes.default.svc")])}, "names kubernetes.default.svc, which is no"),
-        ({"request": pem(names=[x509.DNSName(NODE), x509.DNSName("*.demo")])}, r"names \*.demo, which is no address"),
-        ({"request": pem(names=[x509.IPAddress(ipaddress.ip_address("10.96.0.1"))])}, "names 10.96.0.1, which is no"),
+        (
+            {"request": pem(names=[x509.DNSName(NODE), x509.DNSName("*.demo")])},
+            r"contains \*.demo, which is not an address",
+        ),
+        (
+            {"request": pem(names=[x509.IPAddress(ipaddress.ip_address("10.96.0.1"))])},
+            "contains 10.96.0.1, which is not an",
+        ),
         ({"request": pem(names=[x509.RFC822Name("a@example.org")])}, "neither a DNS name nor an IP address"),
         ({"request": pem(names=[x509.UniformResourceIdentifier("spiffe://x")])}, "neither a DNS name nor an IP"),
         ({"request": pem(extension=x509.BasicConstraints(ca=True, path_length=None))}, "the extension 2.5.29.19"),
@@ -210,7 +216,7 @@ def test_a_wrong_request_is_left_pending_with_a_warning_and_the_right_one_approv
     assert (conditions(cluster), conditions(cluster, "csr-2")) == (["Approved"], [])
     (refused,) = done.result["refused"]
     assert refused["name"] == "csr-2"
-    assert "csr-2 of system:node:demo-worker is not approved: it names elsewhere" in str(done.result["warnings"])
+    assert "csr-2 of system:node:demo-worker is not approved: it contains elsewhere" in str(done.result["warnings"])
 
 
 def test_requests_for_other_signers_and_decided_ones_are_not_looked_at(run: RunModule, cluster: FakeApi) -> None:
@@ -264,6 +270,6 @@ def test_a_node_that_does_not_exist_ends_in_an_error_at_the_deadline(cluster: Fa
         now[0] += seconds
 
     api = KubeApi.from_kubeconfig(cluster.kubeconfig(tmp_path / "kubeconfig"))
-    with pytest.raises(NotReady, match="nowhere: there is no such Node"):
+    with pytest.raises(NotReady, match="nowhere: the Node does not exist"):
         Approver(api, nodes=["nowhere"], check=False, clock=lambda: now[0], sleep=sleep).run(5)
     assert now[0] == 5

@@ -82,7 +82,7 @@ def test_every_problem_is_told_with_its_place(project: Path) -> None:
     assert found["web_wait"] == ("seen str 'perhaps', expected bool", "group_vars/all.yml:2:11")
     assert found["drystone_name"][1] == "group_vars/all.yml:4:1"
     assert "-e" in found["web_port"][1]
-    assert result["msg"].startswith("5 variables are wrong. Nothing was made.\n- ")
+    assert result["msg"].startswith("5 variables are invalid. Nothing was created or changed.\n- ")
 
 
 def test_a_value_is_data_and_never_run(project: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_role_that_is_not_there_is_refused(project: Path) -> None:
     )
     rc, result, _output = play(project, "{}")
     assert rc != 0
-    assert "no role wbe in" in result["msg"]
+    assert "does not contain wbe" in result["msg"]
 
 
 def test_the_roles_of_this_collection_pass_with_each_inventory(project: Path) -> None:

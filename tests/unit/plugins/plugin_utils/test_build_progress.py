@@ -89,10 +89,10 @@ def test_silence_is_broken_so_that_slow_is_told_from_dead(clock: Clock) -> None:
     clock.now += 29
     assert progress.heartbeat(30) is None
     clock.now += 1
-    assert progress.heartbeat(30) == "still at a after 30 s, about 30 s left"
+    assert progress.heartbeat(30) == "still running a after 30 s, about 30 s left"
     assert progress.heartbeat(30) is None
     clock.now += 45
-    assert progress.heartbeat(30) == "still at a after 1 min 15 s, about 0 s left"
+    assert progress.heartbeat(30) == "still running a after 1 min 15 s, about 0 s left"
 
 
 def test_what_was_learned_is_kept(tmp_path: Path) -> None:

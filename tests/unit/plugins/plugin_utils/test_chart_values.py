@@ -51,18 +51,21 @@ def test_known_keys_and_what_the_chart_leaves_open_may_be_set(values: dict[str, 
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        ({"replica": 3}, "replica: the chart has no such key; the nearest is replicas"),
+        ({"replica": 3}, "replica: the chart does not have this key; the most similar key is replicas"),
         (
             {"server": {"spec": {"retentoin": "1d"}}},
-            "server.spec.retentoin: the chart has no such key; the nearest is server.spec.retention",
+            "server.spec.retentoin: the chart does not have this key; the most similar key is server.spec.retention",
         ),
         # The right key at the wrong place
-        ({"retention": "1d"}, "retention: the chart has no such key; the nearest is server.spec.retention"),
+        (
+            {"retention": "1d"},
+            "retention: the chart does not have this key; the most similar key is server.spec.retention",
+        ),
         (
             {"server": {"spec": {"registry": "x"}}},
-            "server.spec.registry: the chart has no such key; the nearest is image.registry",
+            "server.spec.registry: the chart does not have this key; the most similar key is image.registry",
         ),
-        ({"image": "nginx:1"}, "image: the chart takes keys here (registry, tag), not a str"),
+        ({"image": "nginx:1"}, "image: the chart expects a mapping with the keys registry, tag, not a str"),
     ],
 )
 def test_a_key_that_the_chart_does_not_have_is_told_with_the_nearest(values: dict[str, t.Any], problem: str) -> None:
@@ -127,5 +130,5 @@ def test_a_directory_without_a_chart_is_refused(tmp_path: Path) -> None:
 def test_values_that_are_no_mapping_are_refused(tmp_path: Path) -> None:
     (tmp_path / "Chart.yaml").write_text("name: x\n")
     (tmp_path / "values.yaml").write_text("- a\n")
-    with pytest.raises(InvalidInput, match=r"values\.yaml is not a mapping but a list"):
+    with pytest.raises(InvalidInput, match=r"values\.yaml contains a list, expected a mapping"):
         chart_defaults(str(tmp_path))

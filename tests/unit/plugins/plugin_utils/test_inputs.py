@@ -82,8 +82,8 @@ def test_what_fits(given: dict[str, Any]) -> None:
         ({"web_port": "abc"}, "web_port: seen str 'abc', expected int (web_port.yml:1)"),
         ({"web_port": True}, "seen bool True, expected int; YAML reads yes, no, on and off as bool"),
         ({"web_port": [80]}, "seen list [80], expected int"),
-        ({"web_version": False}, "seen bool False, expected str; YAML reads this word without quotes as another type"),
-        ({"web_version": {"a": 1}}, "seen dict {'a': 1}, expected str; this is no text"),
+        ({"web_version": False}, "seen bool False, expected str; YAML reads this value as another type"),
+        ({"web_version": {"a": 1}}, "seen dict {'a': 1}, expected str; this is not a text"),
         ({"web_version": 1.1}, "seen float 1.1, expected str; YAML reads"),
         ({"web_wait": "maybe"}, "seen str 'maybe', expected bool"),
         ({"web_source": "online"}, "seen str 'online', expected str, one of auto, upstream"),
@@ -91,14 +91,14 @@ def test_what_fits(given: dict[str, Any]) -> None:
         ({"web_nodes": [{"nmae": "a"}]}, "unknown web_nodes.nmae. Supported parameters include: count, labels, name"),
         ({"web_nodes": [{"name": "a", "count": "two"}]}, "found in 'web_nodes'"),
         ({"web_nodes": "a"}, "seen str 'a', expected list of dict"),
-        ({"web_prot": 80}, "web_prot: role web has no such variable; did you mean web_port? (web_prot.yml:1)"),
+        ({"web_prot": 80}, "web_prot: role web does not have this variable; did you mean web_port? (web_prot.yml:1)"),
         (
             {"web_api_keyfile": 80, "web_api_key_file": "x"},
-            "role web_api has no such variable; did you mean web_api_key_file?",
+            "role web_api does not have this variable; did you mean web_api_key_file?",
         ),
-        ({"drystone_nam": 80}, "drystone_nam: there is no such variable; did you mean drystone_name?"),
-        ({"web_zzzzzzzzz": 1}, "roles/web/README.md lists those there are"),
-        ({"web_näme": 1}, "web_näme: role web has no such variable"),
+        ({"drystone_nam": 80}, "drystone_nam: the collection does not have this variable; did you mean drystone_name?"),
+        ({"web_zzzzzzzzz": 1}, "roles/web/README.md lists the variables"),
+        ({"web_näme": 1}, "web_näme: role web does not have this variable"),
     ],
 )
 def test_what_does_not_fit(given: dict[str, Any], told: str) -> None:
@@ -137,7 +137,7 @@ def test_a_required_variable_is_asked_of_the_roles_that_run() -> None:
     assert problems({}) == []
     found = problems({}, ("web_api",))
     assert [problem.line() for problem in found] == [
-        "web_api_key_file: not set, and role web_api needs it: path. Set it in the inventory"
+        "web_api_key_file: not set, but role web_api requires it (path). Set it in the inventory"
     ]
     assert problems({"web_api_key_file": "/k"}, ("web_api",)) == []
 

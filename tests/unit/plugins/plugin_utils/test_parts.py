@@ -52,9 +52,11 @@ def test_tags_limit_a_run_to_the_parts_that_they_name(tags: tuple[str, ...], tag
 
 
 def test_an_unknown_part_is_refused_with_the_nearest_name() -> None:
-    assert problems(check_names, Choice(["argocdd"]), ["argocd"]) == ("there is no part argocdd; did you mean argocd?",)
+    assert problems(check_names, Choice(["argocdd"]), ["argocd"]) == (
+        "part argocdd does not exist; did you mean argocd?",
+    )
     assert problems(check_names, Choice(["zzz", "a", "a"]), ["a", "b"]) == (
-        "there is no part zzz; the parts are a, b",
+        "part zzz does not exist; the parts are a, b",
         "a is listed twice",
     )
 
@@ -63,14 +65,14 @@ def test_an_unknown_part_is_refused_with_the_nearest_name() -> None:
     ("choice", "why"),
     [
         (Choice(["web"]), "which drystone_parts does not list"),
-        (Choice(["web", "db"], skip_tags=["db"]), "which --skip-tags leaves out"),
-        (Choice(["web", "db"], off=["db"]), "which is switched off (enabled in roles/db/meta/part.yml says when)"),
+        (Choice(["web", "db"], skip_tags=["db"]), "which --skip-tags excludes"),
+        (Choice(["web", "db"], off=["db"]), "which is switched off (see the key enabled in roles/db/meta/part.yml)"),
     ],
     ids=["list", "tag", "contract"],
 )
 def test_a_part_without_one_that_it_requires_is_refused_with_both_ways_out(choice: Choice, why: str) -> None:
     assert problems(check_requirements, choice, {"web": ["db"]}) == (
-        f"web requires db, {why}. Deploy db, or leave out web as well",
+        f"web requires db, {why}. Deploy db, or remove web as well",
     )
 
 
@@ -84,7 +86,7 @@ def test_the_order_is_that_of_the_list_but_for_what_must_come_later() -> None:
 
 def test_parts_that_wait_for_each_other_are_refused() -> None:
     (problem,) = problems(in_order, ["a", "b", "c"], {"a": ["b"], "b": ["a"]})
-    assert problem.startswith("The parts a, b wait for each other")
+    assert problem.startswith("The parts a, b depend on each other")
 
 
 def test_requirements_are_followed_to_the_end() -> None:
@@ -206,4 +208,4 @@ def test_of_a_part_with_policies_of_its_own_only_what_is_named_may_be_reached() 
 def test_a_service_that_is_none_is_refused() -> None:
     parts = [part("web", connects=[{"to": "db", "services": ["sq"]}]), part("db", services=[])]
     (problem,) = problems(connect, parts)
-    assert "connects to sq of db, which has no such service" in problem
+    assert "connects to the unknown service sq of db" in problem

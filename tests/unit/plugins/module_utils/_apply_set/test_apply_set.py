@@ -305,7 +305,7 @@ def test_a_parent_that_is_not_ours_is_refused(sets: Sets, fake_api: FakeApi) -> 
     theirs["metadata"]["namespace"] = "default"
     fake_api.put(theirs)
     for run in (lambda: sets.apply(config("a"), namespace="default"), lambda: sets.remove(namespace="default")):
-        with pytest.raises(Refused, match="ConfigMap default/drystone-demo exists and is not the parent"):
+        with pytest.raises(Refused, match="ConfigMap default/drystone-demo exists, but it is not the parent"):
             run()
     assert fake_api.names("ConfigMap") == ["drystone-demo"]
 
@@ -392,7 +392,7 @@ def test_check_mode_before_namespace_and_kind_exist(sets: Sets) -> None:
     gadget = {**make("Gadget", "g", "other.example/v1"), "metadata": {"name": "g", "namespace": "later"}}
     outcome = sets.check(NAMESPACE, crd(), widget, deployment("app"), gadget)
     assert set(actions(outcome).values()) == {"created"}
-    assert any("other.example/v1 Gadget is not served yet" in warning for warning in outcome.warnings)
+    assert any("does not serve other.example/v1 Gadget yet" in warning for warning in outcome.warnings)
     assert any("Namespace later does not exist yet" in warning for warning in outcome.warnings)
 
 
@@ -469,7 +469,7 @@ def test_an_object_that_is_being_deleted_is_not_applied_to(sets: Sets, fake_api:
     for stored in fake_api.store.values():
         if stored.object["metadata"]["name"] == "a":
             stored.object["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z", finalizers=["wait.example/x"])
-    with pytest.raises(NotReady, match=r"ConfigMap demo/a is being deleted since .*; finalizers: wait\.example/x"):
+    with pytest.raises(NotReady, match=r"ConfigMap demo/a has been terminating since .*; finalizers: wait\.example/x"):
         sets.apply(NAMESPACE, config("a", k="1"))
 
 
@@ -517,7 +517,7 @@ def test_an_error_midway_says_that_it_is_half_done(sets: Sets, fake_api: FakeApi
     with pytest.raises(DrystoneError) as caught:
         sets.apply(NAMESPACE, config("a"), deployment("app"))
     assert "Applying Deployment demo/app: the API server answered 403: quota exceeded" in caught.value.msg
-    assert "Set demo is applied in part: remove the cause and run again" in caught.value.msg
+    assert "Set demo was applied in part. Fix the cause and run the task again" in caught.value.msg
     fake_api.faults.clear()
     assert actions(sets.apply(NAMESPACE, config("a"), deployment("app"))) == {
         "demo": "unchanged",

@@ -107,16 +107,16 @@ NOT_READY: list[tuple[str, dict[str, t.Any], str]] = [
     (
         "Deployment",
         {"metadata": {"generation": 4}, "status": {"availableReplicas": 1}},
-        "for generation 3, the spec is at generation 4",
+        "from generation 3, but its spec is at generation 4",
     ),
     ("Deployment", {"status": {"updatedReplicas": 1}}, "1 of 3 replicas updated"),
     ("Deployment", {"status": {"updatedReplicas": None}}, "0 of 3 replicas updated"),
-    ("Deployment", {"status": {"replicas": 4}}, "1 replicas of an older template still run"),
+    ("Deployment", {"status": {"replicas": 4}}, "1 replicas with an older template still run"),
     ("Deployment", {"status": {"readyReplicas": 2}}, "2 of 3 replicas ready"),
     ("Deployment", {"status": {"readyReplicas": None, "availableReplicas": None}}, "0 of 3 replicas ready"),
     ("Deployment", {"status": {"availableReplicas": 2}}, "2 of 3 replicas available"),
     ("Deployment", {"spec": {"paused": True}, "status": {"updatedReplicas": 0}}, "its rollout is paused"),
-    ("Deployment", {"spec": {"replicas": 0}}, "3 replicas still run, none are asked for"),
+    ("Deployment", {"spec": {"replicas": 0}}, "3 replicas still run, but 0 are desired"),
     (
         "Deployment",
         {"spec": {"replicas": None}, "status": {"replicas": 1, "updatedReplicas": 1, "readyReplicas": 0}},
@@ -146,7 +146,7 @@ NOT_READY: list[tuple[str, dict[str, t.Any], str]] = [
     ("StatefulSet", {"status": {"updateRevision": "prometheus-c"}}, "prometheus-c has not replaced prometheus-b"),
     ("StatefulSet", {"status": {"readyReplicas": 1}}, "1 of 2 replicas ready"),
     ("StatefulSet", {"status": {"availableReplicas": 1}}, "1 of 2 replicas available"),
-    ("StatefulSet", {"status": {"replicas": 3}}, "1 replicas too many"),
+    ("StatefulSet", {"status": {"replicas": 3}}, "1 surplus replicas still run"),
     (
         "StatefulSet",
         {"spec": {"updateStrategy": {"rollingUpdate": {"partition": 1}}}, "status": {"updatedReplicas": 0}},
@@ -161,7 +161,7 @@ NOT_READY: list[tuple[str, dict[str, t.Any], str]] = [
     ("DaemonSet", {"status": {"updatedNumberScheduled": 2}}, "2 of 3 pods updated"),
     ("DaemonSet", {"status": {"numberReady": 1}}, "1 of 3 pods ready"),
     ("DaemonSet", {"status": {"numberAvailable": 0}}, "0 of 3 pods available"),
-    ("ReplicaSet", {"status": {"replicas": 3}}, "1 replicas too many"),
+    ("ReplicaSet", {"status": {"replicas": 3}}, "1 surplus replicas still run"),
     ("ReplicaSet", {"status": {"replicas": 1}}, "1 of 2 replicas created"),
     (
         "ReplicaSet",
@@ -208,7 +208,7 @@ NOT_READY: list[tuple[str, dict[str, t.Any], str]] = [
     ("Namespace", {"status": {"phase": "Terminating"}}, "phase is Terminating"),
     ("Service", {"spec": {"type": "LoadBalancer"}}, "no load balancer"),
     ("Service", {"spec": {"clusterIP": ""}}, "no cluster IP"),
-    ("PodDisruptionBudget", {"status": {"currentHealthy": 0}}, "0 of 1 pods"),
+    ("PodDisruptionBudget", {"status": {"currentHealthy": 0}}, "0 of 1 required pods"),
     ("HorizontalPodAutoscaler", condition("AbleToScale", "True"), "ScalingActive is not reported"),
     (
         "HorizontalPodAutoscaler",
@@ -241,10 +241,14 @@ NOT_READY: list[tuple[str, dict[str, t.Any], str]] = [
         "Progressing: more replicas",
     ),
     ("Rollout", {"status": {"phase": "Paused", "message": "CanaryPauseStep"}}, "Paused: CanaryPauseStep"),
-    ("Rollout", {"status": {"observedGeneration": "6"}}, "for generation 6, the spec is at generation 7"),
+    ("Rollout", {"status": {"observedGeneration": "6"}}, "from generation 6, but its spec is at generation 7"),
     ("Certificate", condition("Ready", "False", "Issuing", "waits for its issuer"), "Issuing: waits for its issuer"),
-    ("Certificate", condition("Ready", "True", observedGeneration=1), "for generation 1, the spec is at 2"),
-    ("Certificate", condition("Issuing", "True"), "no rule says when a Certificate is ready and it has only Issuing"),
+    ("Certificate", condition("Ready", "True", observedGeneration=1), "from generation 1, but its spec is at 2"),
+    (
+        "Certificate",
+        condition("Issuing", "True"),
+        "there is no readiness rule for Certificate, and it only has the conditions Issuing",
+    ),
     (
         "Certificate",
         {
@@ -260,13 +264,13 @@ NOT_READY: list[tuple[str, dict[str, t.Any], str]] = [
     (
         "ConfigMap",
         {"kind": "Gadget"},
-        "no rule says when a Gadget is ready and it has no conditions: give an expression",
+        "there is no readiness rule for Gadget, and it has no conditions. Set an expression",
     ),
     # The same kind name in another group is another thing.
     (
         "Application",
         {"apiVersion": "app.k8s.io/v1beta1", "metadata": {"generation": None}},
-        "no rule says when a Application",
+        "there is no readiness rule for Application",
     ),
 ]
 
@@ -377,12 +381,12 @@ PODS: list[tuple[dict[str, t.Any], str]] = [
     ),
     (
         container({"terminated": {"exitCode": 2, "reason": "Error", "message": "starting\nno such table: users\n"}}),
-        "container greeter ended with exit code 2 (Error): no such table: users",
+        "container greeter exited with code 2 (Error): no such table: users",
     ),
-    (container({"running": {}}, started=False), "container greeter runs but its startup probe has not passed yet"),
+    (container({"running": {}}, started=False), "container greeter runs, but its startup probe has not succeeded yet"),
     (
         container({"running": {}}, started=True, restartCount=1, lastState=OOM),
-        "container greeter runs but is not ready; restarted 1 times, last exit code 137 (OOMKilled)",
+        "container greeter runs, but is not ready; restarted 1 times, last exit code 137 (OOMKilled)",
     ),
     # The init container is the cause, the container behind it only waits.
     (
@@ -392,7 +396,7 @@ PODS: list[tuple[dict[str, t.Any], str]] = [
     (init_container({"running": {}}), "init container clone is running"),
     (
         init_container({"terminated": {"exitCode": 128, "reason": "Error"}}),
-        "init container clone ended with exit code 128 (Error)",
+        "init container clone exited with code 128 (Error)",
     ),
     (init_container({"terminated": {"exitCode": 0}}), "container greeter is waiting: PodInitializing"),
     (
@@ -419,19 +423,19 @@ def test_pod_tells_what_holds_it_up(patch: dict[str, t.Any], reason: str) -> Non
 def test_pod_with_a_sidecar_that_is_not_ready_names_the_sidecar() -> None:
     pod = init_container({"running": {}}, ready=False, started=True)
     pod["spec"] = {"initContainers": [{"name": "clone", "restartPolicy": "Always"}]}
-    assert status_of(patched("Pod", pod)).reason == "init container clone runs but is not ready"
+    assert status_of(patched("Pod", pod)).reason == "init container clone runs, but is not ready"
 
 
 HEAD = "3f2a9c1d5b7e9f00112233445566778899aabbcc"
 OTHER = "ffffffffffffffffffffffffffffffffffffffff"
 APPLICATIONS: list[tuple[dict[str, t.Any], str, str]] = [
     ({"status": {"sync": {"status": "OutOfSync"}}}, HEAD, "sync status is OutOfSync"),
-    ({"status": {"sync": {"status": None}}}, HEAD, "has not compared it with Git yet"),
+    ({"status": {"sync": {"status": None}}}, HEAD, "has not compared the Application with Git yet"),
     ({"status": {"sync": {"revision": OTHER}}}, HEAD, "is at ffffffffffff, not at 3f2a9c1d5b7e"),
     ({"status": {"sync": {"revision": None}}}, HEAD, "is at no revision"),
     ({}, "3f2a9c", "is at 3f2a9c1d5b7e, not at 3f2a9c"),
     ({"status": {"health": {"status": "Progressing"}}}, HEAD, "health is Progressing"),
-    ({"status": {"health": {"status": None}}}, "", "health is not known"),
+    ({"status": {"health": {"status": None}}}, "", "health is unknown"),
     ({"status": {"health": {"status": "Degraded", "message": "it broke"}}}, "", "health is Degraded: it broke"),
     (
         {
@@ -451,7 +455,7 @@ APPLICATIONS: list[tuple[dict[str, t.Any], str, str]] = [
         "a sync is running: waiting for hooks",
     ),
     ({"status": {"operationState": {"phase": "Terminating"}}}, HEAD, "a sync is terminating"),
-    ({"operation": {"sync": {}}}, HEAD, "a sync is requested"),
+    ({"operation": {"sync": {}}}, HEAD, "a sync was requested"),
     (
         {
             "status": {
@@ -475,7 +479,7 @@ APPLICATIONS: list[tuple[dict[str, t.Any], str, str]] = [
     ({"spec": {"source": {"targetRevision": "next"}}}, "", "since its source was changed"),
     ({"spec": {"source": {"path": "elsewhere"}}}, HEAD, "since its source was changed"),
     # Healthy, but as it was before the sync.
-    ({"status": {"reconciledAt": "2026-01-01T00:00:10Z"}}, HEAD, "from before the last sync ended"),
+    ({"status": {"reconciledAt": "2026-01-01T00:00:10Z"}}, HEAD, "before the last sync ended"),
 ]
 
 

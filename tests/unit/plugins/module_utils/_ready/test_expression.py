@@ -27,7 +27,7 @@ CLAIM = {"status": {"phase": "Bound", "size": 0, "hosts": ["a", "b"], "note": ""
 )
 def test_what_is_true_is_ready(text: str) -> None:
     status = Expression(text).judge(CLAIM)
-    assert (status.ready, status.reason) == (True, f"expression {text} holds")
+    assert (status.ready, status.reason) == (True, f"expression {text} is true")
 
 
 @pytest.mark.parametrize(
@@ -43,11 +43,11 @@ def test_what_is_true_is_ready(text: str) -> None:
 def test_what_is_false_null_zero_or_empty_is_told(text: str, gives: str) -> None:
     status = Expression(text).judge(CLAIM)
     assert (status.ready, status.terminal) == (False, False)
-    assert status.reason == f"expression {text} gives {gives}"
+    assert status.reason == f"expression {text} returned {gives}"
 
 
 def test_what_it_gives_can_be_kept_back() -> None:
-    assert Expression("note").judge({"note": []}, show=False).reason == "expression note gives nothing true"
+    assert Expression("note").judge({"note": []}, show=False).reason == "expression note returned a false value"
 
 
 def test_a_field_that_is_not_there_yet_is_no_error() -> None:
@@ -59,7 +59,7 @@ def test_a_field_that_is_not_there_yet_is_no_error() -> None:
 
 def test_a_long_reason_is_cut() -> None:
     status = Expression("to_number(@)").judge({"a": "long " * 100})
-    assert status.reason == "expression to_number(@) gives null"
+    assert status.reason == "expression to_number(@) returned null"
     status = Expression("abs(@)").judge({"a": "long " * 100})
     assert status.reason.endswith("...")
     assert len(status.reason) < 300
@@ -75,7 +75,7 @@ def test_what_is_no_jmespath_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("size(status.hosts)", r"calls size\(\), which JMESPath does not have; it has abs, avg, "),
+        ("size(status.hosts)", r"calls size\(\), which JMESPath does not provide. It provides abs, avg, "),
         ("status.phase == 'Bound' && count(@)", r"calls count\(\)"),
         ("status.hosts[?begins_with(@, 'a')]", r"calls begins_with\(\)"),
         ("sort_by(hosts, &lower(name))", r"calls lower\(\)"),

@@ -242,8 +242,8 @@ def test_condition_that_was_met_must_still_hold_at_the_end(server: FakeApi, wait
 @pytest.mark.parametrize(
     ("lie", "reason"),
     [
-        (deployment(observedGeneration=0), "its status is for generation 0, the spec is at generation 1"),
-        (deployment(replicas=2), "1 replicas of an older template still run"),
+        (deployment(observedGeneration=0), "its status is from generation 0, but its spec is at generation 1"),
+        (deployment(replicas=2), "1 replicas with an older template still run"),
         (deployment(updatedReplicas=0), "0 of 1 replicas updated"),
         (job([]), "0 of 1 completions, 0 pods active"),
     ],
@@ -271,13 +271,13 @@ def test_nothing_selected_is_not_ready(server: FakeApi, waiting: Waiting) -> Non
         {"crds": {"names": ["applications.argoproj.io"]}},
     )
     assert [(i["kind"], i["namespace"], i["name"], i["reason"]) for i in unmet(error)] == [
-        ("workload", "staging", "", "there is no workload"),
-        ("Deployment", "dev", "", "there is no Deployment that matches app=other"),
-        ("workload", "dev", "api", "there is none of that name that matches app"),
+        ("workload", "staging", "", "no workload exists"),
+        ("Deployment", "dev", "", "no Deployment that matches app=other exists"),
+        ("workload", "dev", "api", "no object with this name that matches app exists"),
         ("Node", "", "", "0 of 2 nodes have joined"),
-        ("CustomResourceDefinition", "", "applications.argoproj.io", "there is none of that name"),
+        ("CustomResourceDefinition", "", "applications.argoproj.io", "no object with this name exists"),
     ]
-    assert "Deployment in dev: there is no Deployment that matches app=other" in str(error)
+    assert "Deployment in dev: no Deployment that matches app=other exists" in str(error)
 
 
 def test_parts_of_a_workload_are_judged_with_it_and_others_alone(server: FakeApi, waiting: Waiting) -> None:
@@ -347,7 +347,7 @@ def test_resources_by_expression(server: FakeApi, waiting: Waiting) -> None:
     wanted = {
         "resources": {"api_version": "v1", "kind": "PersistentVolumeClaim", "expression": "status.phase == 'Bound'"}
     }
-    assert unmet(waiting.fails(wanted))[0]["reason"] == "expression status.phase == 'Bound' gives False"
+    assert unmet(waiting.fails(wanted))[0]["reason"] == "expression status.phase == 'Bound' returned False"
     waiting.then(lambda: server.put({**claim, "status": {"phase": "Bound"}}))
     assert waiting.wait(wanted)["ready"]
 
@@ -368,7 +368,7 @@ def test_value_of_an_expression_over_a_secret_is_not_shown(server: FakeApi, wait
     server.put(secret)
     wanted = {"resources": {"api_version": "v1", "kind": "Secret", "expression": "data.k == 'x' && data.k"}}
     error = waiting.fails(wanted)
-    assert "gives nothing true" in str(error)
+    assert "returned a false value" in str(error)
     assert "Y2E=" not in str(error)
 
 
@@ -376,7 +376,7 @@ def test_kind_without_a_rule_is_not_ready(server: FakeApi, waiting: Waiting) -> 
     server.serve("example.com/v1", "Gadget", "gadgets")
     server.put({"apiVersion": "example.com/v1", "kind": "Gadget", "metadata": {"name": "g", "namespace": "dev"}})
     error = waiting.fails({"resources": {"api_version": "example.com/v1", "kind": "Gadget", "namespace": "dev"}})
-    assert "no rule says when a Gadget is ready" in str(error)
+    assert "there is no readiness rule for Gadget" in str(error)
 
 
 # Reasons
@@ -448,7 +448,7 @@ def test_failed_job_ends_the_wait_at_once(server: FakeApi, waiting: Waiting) -> 
     server.put(job([{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]))
     error = waiting.fails(DEV)
     assert error.facts["elapsed"] == 0
-    assert "Stopped waiting after 0 s, because it can never be ready" in str(error)
+    assert "Stopped waiting after 0 s, because an object can never become ready" in str(error)
     assert {item["name"]: item["terminal"] for item in unmet(error)} == {"migrate": True, "web": False}
 
 
@@ -457,7 +457,7 @@ def test_long_lists_are_cut_in_the_message_only(server: FakeApi, waiting: Waitin
         server.put(deployment(f"web-{number}", ready=0))
     error = waiting.fails(DEV)
     assert str(error).count("  - Deployment") == 25
-    assert "and 5 more, which the returned data has." in str(error)
+    assert "and 5 more, see the returned data." in str(error)
     assert len(unmet(error)) == 30
 
 
@@ -596,8 +596,8 @@ def site() -> Iterator[Site]:
         ({}, 302, "", "answered 302 (redirect to /login), not 200: empty body"),
         ({"status": 404}, 200, "hello", "answered 200, not 404: hello"),
         ({"body": "revision 2"}, 200, "revision 1", "answered 200 without 'revision 2' in its body: revision 1"),
-        ({"expression": "data"}, 200, "<html>", "answered 200 but no JSON: <html>"),
-        ({"expression": "data[?up]"}, 200, '{"data": []}', "expression data[?up] gives []"),
+        ({"expression": "data"}, 200, "<html>", "answered 200, but the body is not JSON: <html>"),
+        ({"expression": "data[?up]"}, 200, '{"data": []}', "expression data[?up] returned []"),
     ],
 )
 def test_http_answer_that_is_not_the_right_one(
@@ -682,8 +682,8 @@ def test_http_with_nobody_there_tells_what_the_system_said(waiting: Waiting) -> 
         ),
         ({"resources": {"api_version": "v1", "kind": "Pod", "expression": "not_null()"}}, "it takes 1 or more"),
         ({"http": {"url": "greeter:8000"}}, "is not an http or https URL"),
-        ({"http": {"url": "http://me:canary@host/"}}, "url holds credentials"),
-        ({"http": {"url": "/readyz", "bearer_token": "canary"}}, "it takes no bearer_token"),
+        ({"http": {"url": "http://me:canary@host/"}}, "url contains credentials"),
+        ({"http": {"url": "/readyz", "bearer_token": "canary"}}, "Remove bearer_token"),
     ],
 )
 def test_wrong_condition_is_refused_before_anything_is_asked(condition: Object, message: str) -> None:
@@ -694,7 +694,7 @@ def test_wrong_condition_is_refused_before_anything_is_asked(condition: Object, 
 
 
 def test_no_condition_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="no condition to wait for"):
+    with pytest.raises(InvalidInput, match="conditions is empty"):
         build_conditions([])
 
 
