@@ -1,16 +1,16 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An OCI runtime that asks runc only for what this host can grant, then becomes runc.
+"""An OCI runtime that requests only what this host grants, then executes runc.
 
-On a host whose capability bounding set is restricted, runc refuses every privileged container, because the engine
-asks for all capabilities, for resource limits above the hard limits and for a lower OOM score. Before runc reads the
-container's config.json (create, run, restore) or the process to start in it (exec --process), this program drops
-the capabilities outside its own bounding set and, where CAP_SYS_RESOURCE is one of them, keeps the rlimits within its
-own hard limits and oomScoreAdj at or above its own. It changes nothing else and nothing at all on other hosts.
+On a host with a restricted capability bounding set, runc refuses every privileged container: the engine requests all
+capabilities, resource limits above the hard limits, and a lower OOM score. runc reads the container's config.json
+(create, run, restore) or the process to start in it (exec --process). Before that, this program removes the
+capabilities outside its own bounding set. If CAP_SYS_RESOURCE is one of them, it also keeps the rlimits within its own
+hard limits and oomScoreAdj at or above its own. It changes nothing else, and nothing at all on other hosts.
 
-It runs for every container and every exec: only the standard library, and json is loaded only when there is a file
-to read.
+It runs for each container and each exec. To start fast, it uses only the standard library, and loads json only if
+there is a file to read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 RUNC = ("/usr/sbin/runc", "/usr/bin/runc", "/usr/local/sbin/runc", "/usr/local/bin/runc")
 
-# By number, as the kernel counts them
+# Ordered by the numbers of the kernel
 # fmt: off
 CAPABILITIES = (
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
@@ -37,7 +37,7 @@ CAPABILITIES = (
 )
 # fmt: on
 
-# Options of runc that take the next argument as their value. All others are switches or carry theirs after "=".
+# Options of runc whose value is the next argument. All other options have no value, or have it after "=".
 GLOBAL_VALUES = frozenset({"criu", "log", "log-format", "root", "rootless"})
 COMMAND_VALUES = frozenset(
     {
@@ -49,11 +49,11 @@ COMMAND_VALUES = frozenset(
 
 
 class ShimError(Exception):
-    """What could not be done, on which file."""
+    """An error of this program, with the operation and the file."""
 
 
 def parse(arguments: list[str], values: frozenset[str]) -> tuple[dict[str, str], list[str]]:
-    """Split leading options (a later one wins, as in runc) from what follows them."""
+    """Separate leading options from the remaining arguments. The last of several equal options wins, as in runc."""
     options: dict[str, str] = {}
     position = 0
     while position < len(arguments):
@@ -72,7 +72,7 @@ def parse(arguments: list[str], values: frozenset[str]) -> tuple[dict[str, str],
 
 
 def target(command: str, options: dict[str, str]) -> str | None:
-    """Name the JSON file that runc will read for this command, if it reads one."""
+    """Return the JSON file that runc reads for this command, or None."""
     if command in ("create", "run", "restore"):
         return os.path.join(options.get("bundle") or options.get("b") or ".", "config.json")
     if command == "exec":
@@ -89,7 +89,7 @@ def bounding_set(status: str) -> int:
 
 
 def drop_capabilities(process: dict[str, Any], bounding: int) -> None:
-    """Drop what lies outside the bounding set. A name unknown here is left for runc to judge."""
+    """Remove the capabilities outside the bounding set. Keep unknown names, which runc will check."""
     lost = {name for number, name in enumerate(CAPABILITIES) if not bounding >> number & 1}
     sets = process.get("capabilities")
     if isinstance(sets, dict):
@@ -99,7 +99,7 @@ def drop_capabilities(process: dict[str, Any], bounding: int) -> None:
 
 
 def clamp_rlimits(process: dict[str, Any], hard_limits: dict[str, int]) -> None:
-    """Keep soft and hard limits within the hard limits; a limit missing there is unlimited or unknown here."""
+    """Reduce limits to this process's hard limits. Keep those that are unlimited or unknown here."""
     for limit in process.get("rlimits") or []:
         ceiling = hard_limits.get(limit.get("type"))
         if ceiling is not None:
@@ -108,7 +108,7 @@ def clamp_rlimits(process: dict[str, Any], hard_limits: dict[str, int]) -> None:
 
 
 def fit(spec: dict[str, Any], bounding: int, hard_limits: dict[str, int], oom_score_adj: int) -> None:
-    """Fit a container's configuration, or a bare process, to what the host grants."""
+    """Reduce a container's configuration, or a bare process, to what the host grants."""
     process = spec.get("process", spec)
     if not isinstance(process, dict):
         return
@@ -135,7 +135,7 @@ def read_text(path: str) -> str:
 
 
 def replace(path: str, text: str) -> None:
-    """Write the file anew beside the old one, with its owner and mode, and swap them in one step."""
+    """Replace the file atomically, and keep its owner and mode."""
     old = os.stat(path)
     new = f"{path}.{os.urandom(8).hex()}"
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -151,7 +151,7 @@ def replace(path: str, text: str) -> None:
 
 
 def rewrite(path: str) -> None:
-    """Fit one JSON file to this host. What is no such file is left for runc to refuse in its own words."""
+    """Reduce one JSON file to what the host grants. Leave an invalid file to runc, which reports the error."""
     import json
 
     if not os.path.isfile(path):
@@ -182,7 +182,7 @@ def rewrite(path: str) -> None:
 
 
 def report(message: str, options: dict[str, str]) -> None:
-    """Say why on stderr and in runc's own log, which is where the engine looks for the reason of a failure."""
+    """Write an error to stderr and to runc's log, from which the engine reads the reason of a failure."""
     sys.stderr.write(f"{message}\n")
     if options.get("log"):
         import json
@@ -197,11 +197,11 @@ def report(message: str, options: dict[str, str]) -> None:
             with open(options["log"], "a", encoding="utf-8") as log:
                 log.write(f"{line}\n")
         except OSError:
-            pass  # stderr has it already
+            pass  # the error is already on stderr
 
 
 def main(arguments: list[str]) -> int:
-    """Fit the file this command reads, if any, then become runc."""
+    """Rewrite the file that this command reads, if any, then execute runc."""
     options, rest = parse(arguments, GLOBAL_VALUES)
     try:
         path = target(rest[0], parse(rest[1:], COMMAND_VALUES)[0]) if rest else None
@@ -209,8 +209,8 @@ def main(arguments: list[str]) -> int:
             rewrite(path)
         runc = next((candidate for candidate in RUNC if os.access(candidate, os.X_OK)), None)
         if runc is None:
-            raise ShimError(f"runc is in none of {', '.join(RUNC)}: install the package runc")
-        # Python ignores these two; an ignored signal would stay ignored in runc and in the container.
+            raise ShimError(f"runc was not found at {', '.join(RUNC)}: install the package runc")
+        # Python ignores these two signals. Without a reset, runc and the container would ignore them as well.
         import signal
 
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)

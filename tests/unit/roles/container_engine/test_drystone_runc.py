@@ -251,8 +251,8 @@ def test_a_failure_says_why_on_stderr_and_in_the_engine_s_log(runc: Path, form: 
     log = runc.parent / "log"
     done = run(runc.parent / "missing", "--log", str(log), "--log-format", form, "state", "id")
     assert done.returncode == 1
-    assert "drystone-runc: runc is in none of" in done.stderr
-    assert log.read_text().startswith(start + "drystone-runc: runc is in none of")
+    assert "drystone-runc: runc was not found at" in done.stderr
+    assert log.read_text().startswith(start + "drystone-runc: runc was not found at")
     if form == "json":
         assert json.loads(log.read_text())["level"] == "error"
 
