@@ -169,7 +169,7 @@ class Fetcher:
         """Return the expected checksum: tree_sum, else that of the lock, else the publisher's, else None."""
         if wanted.tree_sum:
             # The server creates the archive on demand, so the checksum of the archive is not stable.
-            return Expected(wanted.tree_sum, f"tree_sum, which is only valid for one {wanted.setting or 'version'}")
+            return Expected(wanted.tree_sum, f"tree_sum (only valid for one {wanted.setting or 'version'})")
         if self.lock:
             return Expected(self.lock.file(wanted.path), f"the lock {self.lock.path}")
         if not wanted.checksums:

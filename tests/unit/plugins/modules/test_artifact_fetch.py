@@ -341,7 +341,7 @@ def test_a_folder_with_an_altered_or_added_file_is_refused(site: Site, tree: Wan
     site.upstream.add_file(ARCHIVE, site.upstream.tar_gz(REPOSITORY | change))
     (site.root / "manifests/.part-upstream").unlink()
     error = site.fail(tree)
-    assert f"but tree_sum, which is only valid for one the_pin, requires {TREE_SUM}" in error.msg
+    assert f"but tree_sum (only valid for one the_pin) requires {TREE_SUM}" in error.msg
     assert error.facts["failures"][0]["seen"].startswith("h1:")
     assert {name: it for name, it in before.items() if name.startswith("manifests/part/")} == site.found
 

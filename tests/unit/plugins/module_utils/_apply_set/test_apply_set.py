@@ -426,7 +426,7 @@ def test_a_definition_that_is_new_is_tried_in_check_mode_only(sets: Sets, fake_a
 
 def test_a_definition_that_is_never_established_is_named(sets: Sets, fake_api: FakeApi) -> None:
     fake_api.establish_after = None
-    with pytest.raises(NotReady, match=r"CustomResourceDefinition widgets\.shop\.example was applied and is not Est"):
+    with pytest.raises(NotReady, match=r"CustomResourceDefinition widgets\.shop\.example was applied, but is not Est"):
         sets.apply(NAMESPACE, crd(), make("Widget", "w", "shop.example/v1"), timeout=1)
     fake_api.establish("widgets.shop.example")
     assert actions(sets.apply(NAMESPACE, crd(), make("Widget", "w", "shop.example/v1")))["w"] == "created"
