@@ -91,20 +91,20 @@ def test_no_port_of_a_node_is_opened_from_an_environment(kubectl: Kubectl) -> No
 def test_neither_git_nor_a_workload_removes_what_is_the_platform_s(kubectl: Kubectl, who: list[str], what: str) -> None:
     done = kubectl.run("delete", what, "--namespace=dev", "--dry-run=server", *who)
     assert done.returncode != 0
-    assert "is the platform's" in done.stderr
+    assert "belongs to the platform" in done.stderr
 
 
 def test_git_changes_nothing_of_it_either(kubectl: Kubectl) -> None:
     found = kubectl.json("get", "networkpolicy", "default-deny", "--namespace=dev")
     changed = policy("default-deny", podSelector={"matchLabels": {"app": "one"}})
     changed["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
-    assert "is the platform's" in dry_run(kubectl, changed, ARGOCD, command="replace").stderr
+    assert "belongs to the platform" in dry_run(kubectl, changed, ARGOCD, command="replace").stderr
 
 
 def test_git_brings_no_quota_of_its_own(kubectl: Kubectl) -> None:
     metadata = {"name": "own", "namespace": "dev"}
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": {"pods": "1000"}}}
-    assert "is the platform's to set" in dry_run(kubectl, quota, ARGOCD).stderr
+    assert "only the platform may create a" in dry_run(kubectl, quota, ARGOCD).stderr
     assert dry_run(kubectl, quota).returncode == 0
 
 
@@ -121,7 +121,7 @@ def test_git_brings_no_quota_of_its_own(kubectl: Kubectl) -> None:
     ],
 )
 def test_git_brings_no_policy_that_reaches_beyond_its_namespace(kubectl: Kubectl, spec: dict[str, Any]) -> None:
-    assert "reaches beyond its namespace" in dry_run(kubectl, policy(**spec), ARGOCD).stderr
+    assert "applies to other namespaces" in dry_run(kubectl, policy(**spec), ARGOCD).stderr
     assert dry_run(kubectl, policy(**spec)).returncode == 0
 
 
