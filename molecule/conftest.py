@@ -1,4 +1,4 @@
-"""Fixtures for the tests of every scenario."""
+"""Fixtures for the tests of all scenarios."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from drystone_testing import Http, Kubectl, Playbook
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep what takes long for `make soak`."""
+    """Skip long tests unless `make soak` runs them."""
     if not os.environ.get("DRYSTONE_SOAK"):
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("soak")])
         items[:] = [item for item in items if not item.get_closest_marker("soak")]
@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def variables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The shared variables, drystone_*, without their prefix."""
+    """Return the shared variables drystone_* without their prefix."""
     path = tmp_path_factory.mktemp("variables") / "variables.json"
     told = Playbook("molecule/variables.yml", {"__variables_file": str(path)})
     assert told.code == 0, told.output
@@ -41,7 +41,7 @@ def http(variables: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def namespace(kubectl: Kubectl) -> Iterator[str]:
-    """A namespace of the test's own, gone afterwards."""
+    """Create a namespace for the test and delete it afterwards."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     kubectl("create", "namespace", name)
     yield name

@@ -1,4 +1,4 @@
-"""What the tests of every scenario use: kubectl, HTTP through the API server, playbooks, Git, waiting."""
+"""Helpers for the tests of all scenarios: kubectl, HTTP through the API server, playbooks, Git, waiting."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ INVENTORY = ROOT / "molecule/inventory"
 def run(
     *command: str, stdin: str | None = None, timeout: float = 120, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command; what it did is for the test to judge."""
+    """Run a command and return its result without checking it."""
     return subprocess.run(
         command, input=stdin, capture_output=True, text=True, timeout=timeout, env=env, check=False, cwd=ROOT
     )
 
 
 def wait_until(what: Callable[[], bool], timeout: float = 60, every: float = 0.5) -> bool:
-    """Whether something comes true in time."""
+    """Return whether a condition becomes true within the timeout."""
     deadline = time.monotonic() + timeout
     while not what():
         if time.monotonic() >= deadline:
@@ -38,7 +38,7 @@ def wait_until(what: Callable[[], bool], timeout: float = 60, every: float = 0.5
 
 
 class Kubectl:
-    """The kubectl of the platform, on the cluster of the inventory and no other."""
+    """The platform's kubectl, which only uses the cluster of the inventory."""
 
     def __init__(self, binary: str, kubeconfig: str) -> None:
         self.binary = binary
@@ -49,7 +49,7 @@ class Kubectl:
         return run(self.binary, *arguments, stdin=stdin, timeout=timeout, env=env)
 
     def __call__(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
-        """Run it and give what it printed; an error ends the test with what kubectl said."""
+        """Run kubectl and return its output. Fail the test with the error message of kubectl."""
         done = self.run(*arguments, stdin=stdin, timeout=timeout)
         if done.returncode != 0:
             raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
@@ -66,10 +66,12 @@ class Kubectl:
         self("apply", "--filename=-", stdin=yaml.safe_dump_all(objects))
 
     def may(self, account: str, *questions: str) -> list[bool]:
-        """Whether C(namespace/name) may do each of C(verb resource[.group][/subresource] [namespace]).
+        """Return whether a ServiceAccount may do each C(verb resource[.group][/subresource] [namespace]).
 
-        That is a ServiceAccount. The authorizer is asked itself: C(kubectl auth can-i) judges by what it knows of the
-        resource, so a kind that is not installed yet gets another answer than the same rule gives later.
+        The account is C(namespace/name).
+
+        This asks the authorizer directly. C(kubectl auth can-i) depends on the discovery of the resource, so the answer
+        for a kind would change when the kind is installed.
         """
         namespace, _slash, name = account.partition("/")
         reviews = []
@@ -95,7 +97,7 @@ class Kubectl:
 
 
 class Http:
-    """Requests to a Service or Pod through the API server, so no port has to be open on the host."""
+    """Requests to a Service or a Pod through the API server, so that the host needs no open port."""
 
     def __init__(self, kubeconfig: str, folder: Path) -> None:
         config = yaml.safe_load(Path(kubeconfig).read_text())
@@ -123,7 +125,7 @@ class Http:
         return self.session.get(self._url(namespace, name, port, path, kind), timeout=30)
 
     def post(self, namespace: str, name: str, port: int | str, path: str, body: Any) -> requests.Response:
-        """Send a body as JSON to a Service."""
+        """Send a JSON body to a Service."""
         return self.session.post(self._url(namespace, name, port, path, "services"), json=body, timeout=30)
 
     def _url(self, namespace: str, name: str, port: int | str, path: str, kind: str) -> str:
@@ -131,7 +133,7 @@ class Http:
 
 
 class Playbook:
-    """A playbook of the project, run on the inventory of the tests."""
+    """Run a playbook of the project with the inventory of the tests."""
 
     def __init__(self, name: str, variables: dict[str, Any], *flags: str, timeout: float = 600) -> None:
         started = time.monotonic()
@@ -150,7 +152,7 @@ class Playbook:
 
 
 class Git:
-    """Git with one key of the server and nothing else of this user."""
+    """Git with one key of the server, without this user's configuration and keys."""
 
     def __init__(self, variables: dict[str, Any], key: str) -> None:
         self.url = variables["git_host_url"]

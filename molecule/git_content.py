@@ -1,4 +1,4 @@
-"""For tests and the benchmark of Git content: pushes, a client that never stops asking, what everyone sees."""
+"""Helpers for the tests and the benchmark of Git content: pushes, a continuous client, the state of the workload."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WORKLOAD = "site"
 PUBLISHED = f"{WORKLOAD}-git-content"
 PODS = f"--selector=app.kubernetes.io/name={WORKLOAD}"
 
-# Asks at a steady rate on a new connection each time, as many users would, and tells what came back when it is stopped.
+# Sends requests at a constant rate, each on a new connection like many users, and prints all results when it ends.
 CLIENT = """
 import collections, http.client, json, signal, sys, threading, time
 url, rate, workers = sys.argv[1], float(sys.argv[2]), 10
@@ -52,7 +52,7 @@ print(json.dumps({"total": total, "failed": failed[:20], "errors": len(failed), 
 
 
 class Client:
-    """A Pod beside the workload that asks it all the time."""
+    """A Pod that continuously sends requests to the workload."""
 
     def __init__(self, kubectl: Kubectl, image: str, namespace: str = "dev", rate: float = 50) -> None:
         self.kubectl = kubectl
@@ -78,8 +78,8 @@ class Client:
         kubectl("wait", f"pod/{self.name}", self.where, "--for=condition=Ready", "--timeout=60s")
 
     def stop(self) -> dict[str, Any]:
-        """End it and give what it saw."""
-        # The image has Python and no kill.
+        """Stop the client and return its results."""
+        # The image contains Python, but not kill.
         self.kubectl("exec", self.name, self.where, "--", "python3", "-c", "import os; os.kill(1, 15)")
         self.kubectl(
             "wait", f"pod/{self.name}", self.where, "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s"
@@ -90,7 +90,7 @@ class Client:
 
 
 class Content:
-    """The repository as a team works on it."""
+    """A clone of the repository, as a team uses it."""
 
     def __init__(self, git: Git, url: str, folder: Path) -> None:
         self.git, self.url, self.clone = git, url, folder / "content"
@@ -104,7 +104,7 @@ class Content:
         return done.stdout.strip()
 
     def commit(self, text: str, *, push: bool = True) -> str:
-        """Change the page and give the commit."""
+        """Change the page, and return the commit."""
         page = self.clone / "page.html"
         page.write_text(f"<p>{text}</p>\n")
         self("add", "--all")
@@ -115,14 +115,14 @@ class Content:
 
 
 class Site:
-    """The workload as anybody sees it from outside."""
+    """The state of the workload in the cluster."""
 
     def __init__(self, kubectl: Kubectl, http: Http, namespace: str = "dev") -> None:
         self.kubectl, self.http, self.namespace = kubectl, http, namespace
         self.where = f"--namespace={namespace}"
 
     def config(self) -> dict[str, Any]:
-        """The ConfigMap that tells the commit."""
+        """The ConfigMap that contains the commit."""
         found: dict[str, Any] = self.kubectl.json("get", "configmap", PUBLISHED, self.where)
         return found
 
@@ -131,7 +131,7 @@ class Site:
         return commit
 
     def pods(self) -> list[dict[str, Any]]:
-        """Pods that are not being deleted and have not ended, as those do that the kubelet evicts."""
+        """Return the Pods that are neither terminating nor ended. An evicted Pod has ended."""
         return [
             pod
             for pod in self.kubectl.items("pods", self.where, PODS)
@@ -139,19 +139,19 @@ class Site:
         ]
 
     def revisions(self) -> int:
-        """How often its Pods were described anew: old ReplicaSets are forgotten, this number only grows."""
+        """The revision of the Deployment. It only increases, while old ReplicaSets are deleted."""
         found = self.kubectl.json("get", "deployment", WORKLOAD, self.where)
         return int(found["metadata"]["annotations"]["deployment.kubernetes.io/revision"])
 
     def settled(self) -> bool:
-        """Whether the Deployment is all of one revision, and all of it ready."""
+        """Return whether all Pods of the Deployment have the same revision and are ready."""
         found = self.kubectl.json("get", "deployment", WORKLOAD, self.where)
         status, wanted = found["status"], found["spec"]["replicas"]
         counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")]
         return status.get("observedGeneration") == found["metadata"]["generation"] and counts == [wanted] * 4
 
     def served(self) -> set[str]:
-        """The commits that the Pods say in their header."""
+        """Return the commits in the response headers of the Pods."""
         names = [pod["metadata"]["name"] for pod in self.pods()]
         return {self.http.get(self.namespace, name, 8080, kind="pods").headers.get("Git-Commit", "") for name in names}
 
@@ -163,12 +163,12 @@ class Site:
         return pod
 
     def metric(self, name: str) -> list[str]:
-        """Lines of a metric of the publisher."""
+        """Return the lines of a metric of the publisher."""
         text = self.http.get(self.namespace, self.syncer()["metadata"]["name"], 8081, "/metrics", kind="pods").text
         return [line for line in text.splitlines() if line.startswith(name)]
 
     def reaches(self, commit: str, timeout: float = 120) -> bool:
-        """Whether a commit is published, rolled out and served by every Pod in time."""
+        """Return whether a commit is published, rolled out and served by all Pods within the timeout."""
         return wait_until(
             lambda: self.published() == commit and self.settled() and self.served() == {commit}, timeout, every=1
         )

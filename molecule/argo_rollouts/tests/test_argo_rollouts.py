@@ -1,4 +1,4 @@
-"""A canary stops where it is told to and goes on when it may, and the controller can read no Secret of others."""
+"""A canary pauses and continues after its promotion. The controller cannot read Secrets of other namespaces."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ACCOUNT = "argo-rollouts/argo-rollouts"
 
 
 def rollout(namespace: str, image: str, version: str) -> dict[str, Any]:
-    """Four replicas of something that does nothing; a quarter of them is the canary."""
+    """A Rollout with four idle replicas, of which a quarter is the canary."""
     return {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Rollout",
@@ -39,7 +39,7 @@ def rollout(namespace: str, image: str, version: str) -> dict[str, Any]:
 
 
 def versions(kubectl: Kubectl, namespace: str) -> list[str]:
-    """What the Pods that are ready run."""
+    """Return the images of the ready Pods."""
     pods = kubectl.items("pods", f"--namespace={namespace}", "--selector=app=web")
     return sorted(
         pod["spec"]["containers"][0]["env"][0]["value"]
@@ -65,7 +65,7 @@ def test_a_canary_pauses_and_goes_on_when_it_may(kubectl: Kubectl, namespace: st
     kubectl.apply(rollout(namespace, image, "2"))
     assert wait_until(lambda: phase(kubectl, namespace) == "Paused", timeout=120)
     assert wait_until(lambda: versions(kubectl, namespace) == ["1", "1", "1", "2"], timeout=60)
-    # It stays so: nothing goes on by itself.
+    # The Rollout stays paused.
     assert not wait_until(lambda: versions(kubectl, namespace) != ["1", "1", "1", "2"], timeout=10)
 
     going_on = '{"status": {"pauseConditions": null, "controllerPause": false, "currentStepIndex": 2}}'

@@ -1,4 +1,4 @@
-"""Argo CD runs with no way in that was not asked for, and its projects allow nothing by default."""
+"""Argo CD permits no access by default, and its default project permits nothing."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_whoever_logs_in_may_do_nothing_by_default(kubectl: Kubectl) -> None:
     rights = kubectl.json("get", "configmap", "argocd-rbac-cm", "--namespace=argocd")["data"]
     assert rights["policy.default"] == ""
     lines = [line.split(", ") for line in rights["policy.csv"].splitlines()]
-    assert {line[0] for line in lines} == {"p"}  # a role, and nobody who holds it
+    assert {line[0] for line in lines} == {"p"}  # the policy defines a role, but assigns it to nobody
     assert {line[3] for line in lines} == {"get"}
 
 

@@ -1,4 +1,4 @@
-"""Tools, images and manifests are there, and are what the pins say."""
+"""Tools, images and manifests exist and have the pinned versions."""
 
 from __future__ import annotations
 

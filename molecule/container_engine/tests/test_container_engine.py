@@ -1,4 +1,4 @@
-"""The engine answers and can run what kind needs: privileged containers that boot systemd."""
+"""The engine answers and can run privileged containers that boot systemd, as kind needs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_privileged_container_starts(host: Host, variables: dict[str, Any]) ->
 
 
 def test_a_command_runs_in_a_privileged_container(host: Host, variables: dict[str, Any]) -> None:
-    """Exec takes another way through the runtime than run does."""
+    """The runtime handles exec differently from run."""
     node = f"{variables['cluster_name']}-worker"
     done = host.run(f"docker exec --privileged {node} cat /proc/1/comm")
     assert done.stdout.strip() == "systemd", done.stderr

@@ -1,4 +1,4 @@
-"""The Git server lets each key do what it may, keeps its history, and its host key never changes by itself."""
+"""The Git server enforces the rights of each key and keeps its history and its host key."""
 
 from __future__ import annotations
 

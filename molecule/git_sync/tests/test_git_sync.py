@@ -1,4 +1,4 @@
-"""Each workload has a credential that reads its one repository and does nothing else; it rotates without a gap."""
+"""Each workload has a credential that can only read its own repository and is rotated without interruption."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def secret(kubectl: Kubectl, namespace: str, name: str) -> dict[str, str]:
 
 
 def over_ssh(variables: dict[str, Any], key: str, folder: Path) -> Reader:
-    """Git with one key, towards a repository of the server by its name."""
+    """Run Git with one key on a repository of the server."""
     path = folder / "key"
     path.write_text(key)
     path.chmod(0o600)
@@ -34,7 +34,7 @@ def over_ssh(variables: dict[str, Any], key: str, folder: Path) -> Reader:
 
 
 def over_https(variables: dict[str, Any], password: str, name: str = "staging.site") -> Reader:
-    """Git with one token, the same way."""
+    """Run Git with one token on a repository of the server."""
     env = {
         **os.environ,
         "GIT_CONFIG_GLOBAL": "/dev/null",

@@ -1,4 +1,4 @@
-"""The site's image on hostile content: what it serves, what it never does, what it says, and how it ends."""
+"""The site's image with hostile content: responses, forbidden behaviour, logs, and the end of the process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from drystone_testing import Http, Kubectl, wait_until
 
 COMMIT = "a0" * 20
 LARGE = 100_000_000
-# A worktree as git-sync makes it, and in it what an author of content could try.
+# A worktree like those of git-sync, with hostile files that an author of content could add.
 CONTENT = f"""
 set -eu
 cd /git/repo
@@ -37,7 +37,7 @@ ln -s file.txt inside
 ln -s .git unhidden
 head -c {LARGE} /dev/zero > large
 """
-# Sent at once: after its first line nginx may have heard enough of a bad request, and hang up on the rest.
+# Send the whole request at once: nginx may close the connection after the first line of an invalid request.
 ASK = (
     'printf "%s %s HTTP/1.0\\r\\nHost: site\\r\\n\\r\\n" "$1" "$2" >/dev/shm/request;'
     " exec 3<>/dev/tcp/127.0.0.1/8080; cat /dev/shm/request >&3; head -c 100000 <&3"
@@ -100,7 +100,7 @@ class Site:
         kubectl("wait", "pod/site", self.where, "--for=condition=Ready", "--timeout=120s")
 
     def ask(self, path: str, method: str = "GET") -> Answer:
-        """Ask with a path just as it is: clients and proxies would tidy it up."""
+        """Send a request with an unmodified path, which clients and proxies would normalize."""
         return Answer(self.kubectl("exec", "site", self.where, "--", "bash", "-c", ASK, "ask", method, path))
 
     def logged(self) -> list[dict[str, Any]]:
@@ -188,14 +188,14 @@ def test_probes_are_not_logged_and_the_rest_is_json(site: Site) -> None:
 
 
 def test_a_download_is_finished_after_the_stop_signal(site: Site, http: Http) -> None:
-    """Last: afterwards the container is another one. A container first gets its image's stop signal, SIGQUIT."""
+    """Run this test last, because it replaces the container. The stop signal of the image is SIGQUIT."""
     namespace = site.where.removeprefix("--namespace=")
     url = f"{http.server}/api/v1/namespaces/{namespace}/pods/site:8080/proxy/large"
     with http.session.get(url, stream=True, timeout=60) as answer:
         chunks = answer.iter_content(1000)
         received = len(next(chunks))
         site.kubectl("exec", "site", site.where, "--", "bash", "-c", "kill -QUIT 1")
-        # More than all buffers on the way hold is still to come.
+        # The rest of the download is larger than all buffers between server and client.
         time.sleep(2)
         received += sum(len(chunk) for chunk in chunks)
     assert received == LARGE

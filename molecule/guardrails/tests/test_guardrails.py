@@ -1,4 +1,4 @@
-"""What the guardrails forbid cannot be done, by a pod, by Git or by a workload; whether policies hold is tried out."""
+"""Neither a Pod nor Git nor a workload can do what the guardrails forbid. Test connections check the policies."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_no_port_of_a_node_is_opened_from_an_environment(kubectl: Kubectl) -> No
     assert "exceeded quota" in done.stderr
 
 
-# A workload's account has no such right anyway. It is asked with all rights: what counts is whose name it has.
+# A workload's account lacks this right anyway. Impersonate it with all rights, so that only its name matters.
 @pytest.mark.parametrize("who", [[ARGOCD], [WORKLOAD, "--as-group=system:masters"]], ids=["argocd", "workload"])
 @pytest.mark.parametrize("what", ["networkpolicy/default-deny", "resourcequota/guardrails", "limitrange/guardrails"])
 def test_neither_git_nor_a_workload_removes_what_is_the_platform_s(kubectl: Kubectl, who: list[str], what: str) -> None:
@@ -128,7 +128,7 @@ def test_git_brings_no_policy_that_reaches_beyond_its_namespace(kubectl: Kubectl
 def test_an_app_s_policy_for_its_own_namespace_is_its_own(kubectl: Kubectl) -> None:
     within = {"from": [{"podSelector": {"matchLabels": {"app": "one"}}}], "ports": [{"port": 80}]}
     assert dry_run(kubectl, policy(ingress=[within]), ARGOCD).returncode == 0
-    assert dry_run(kubectl, policy(), ARGOCD).returncode == 0  # nothing at all is always allowed
+    assert dry_run(kubectl, policy(), ARGOCD).returncode == 0  # an empty policy is always allowed
 
 
 def test_every_run_says_from_trying_whether_policies_hold_and_leaves_nothing(kubectl: Kubectl) -> None:

@@ -1,4 +1,4 @@
-"""A wrong input or an unfit host is refused by its name before anything is made."""
+"""The role reports an invalid variable or an unsuitable host by name before anything is created."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from testinfra.host import Host
 
 from drystone_testing import Playbook
 
-# A cluster that does not exist, on ports that nothing uses.
+# A cluster that does not exist, with unused ports.
 OTHER: dict[str, Any] = {"drystone_cluster_name": "drystone-molecule-other", "drystone_port_offset": 700}
 PREFLIGHT = "playbooks/preflight.yml"
 
@@ -61,7 +61,7 @@ def test_a_busy_port_is_named_with_the_process_that_has_it(busy_port: int) -> No
 
 
 def test_the_ports_of_the_cluster_itself_are_not_busy(host: Host) -> None:
-    """A second run finds its own containers on its ports."""
+    """In a second run the cluster's own containers use the ports."""
     assert containers(host)
     done = Playbook(PREFLIGHT, {})
     assert done.code == 0, done.output

@@ -1,4 +1,4 @@
-"""A host with an Ingress is reached from this host, any other gets 404; Traefik can read only what it serves."""
+"""Requests to the host of an Ingress succeed from this host, others get 404. Traefik can only read what it serves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGE = "from-behind-the-ingress"
 
 
 def objects(name: str, image: str, host: str) -> list[dict[str, Any]]:
-    """A web server that has one page, its Service, and an Ingress that names no class."""
+    """A web server with one page, its Service, and an Ingress without a class."""
     metadata = {"name": name, "namespace": NAMESPACE, "labels": {"app": name}}
     serve = (
         "import http.server as s\n"

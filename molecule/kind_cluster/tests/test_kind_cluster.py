@@ -1,4 +1,4 @@
-"""Three labelled nodes on a network of their own that run pods, reach each other and give storage."""
+"""Three labelled nodes in a separate network run Pods, reach each other and provide storage."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def pod(
 
 
 def ended(kubectl: Kubectl, namespace: str, name: str) -> str:
-    """The phase in which a pod ended, or is when it takes too long."""
+    """Return the phase in which a Pod ended, or its phase at the timeout."""
 
     def phase() -> str:
         found: str = kubectl.json("get", "pod", name, f"--namespace={namespace}")["status"]["phase"]

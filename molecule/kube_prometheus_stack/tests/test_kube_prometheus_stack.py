@@ -1,4 +1,4 @@
-"""Every target answers, every query of ours runs, alerts are loaded and reach a receiver."""
+"""All targets are up, all queries of the project work, and alerts are loaded and reach a receiver."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALERTMANAGER = "kube-prometheus-stack-alertmanager"
 RECEIVER = "alert-receiver"
 ALERTS: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "roles/kube_prometheus_stack/files/alerts.yml").read_text())
 DASHBOARDS: dict[str, Any] = yaml.safe_load((ROOT / "roles/kube_prometheus_stack/files/dashboards.yml").read_text())
-# What a dashboard is about: without it its panels are rightly empty.
+# The metric that a dashboard depends on: without it, its panels may be empty.
 NEEDED = {"greeter": 'up{job="greeter"} == 1', "gitops": "argocd_app_info"}
 PANELS = [
     pytest.param(name, panel, legend, id=f"{name}: {panel['title']}: {legend}")
@@ -70,12 +70,12 @@ def test_every_target_is_up(prometheus: Prometheus, kubectl: Kubectl) -> None:
         return {row["metric"]["job"]: int(row["value"][1]) for row in prometheus.query("sum by (job) (up)")}
 
     assert wait_until(lambda: expected.items() <= up().items(), timeout=120), up()
-    # What starts while it is scraped for the first time may be missed once.
+    # A target that is still starting may fail its first scrape.
     assert wait_until(lambda: prometheus.query("up == 0") == [], timeout=90), prometheus.query("up == 0")
 
 
 def test_a_monitor_in_any_namespace_is_taken(prometheus: Prometheus, kubectl: Kubectl, namespace: str) -> None:
-    # Prometheus itself, once more
+    # Prometheus itself
     target = {"targets": [f"{PROMETHEUS}.{NAMESPACE}.svc:9090"], "labels": {"probed": namespace}}
     kubectl.apply(
         {
@@ -112,17 +112,17 @@ def test_every_alert_is_loaded_and_can_be_evaluated(prometheus: Prometheus) -> N
 
 
 def test_the_alerts_of_the_platform_ask_for_metrics_that_there_are(prometheus: Prometheus) -> None:
-    """An alert on a name with a typo never fires. Those of the workloads are asked for by their dashboards, too."""
+    """An alert with a misspelled metric would never fire. Dashboards use the metrics of workloads as well."""
     known = set(prometheus.ask("/api/v1/label/__name__/values"))
     there_when_it_happens = {"kube_pod_container_status_waiting_reason"}
-    # The cluster's storage class counts no bytes.
+    # The cluster's storage class does not report sizes.
     there_when_it_happens |= {"kubelet_volume_stats_available_bytes", "kubelet_volume_stats_capacity_bytes"}
     asked = {word for alert in ALERTS["platform"].values() for word in metric_names(alert["expr"])}
     assert asked - known - there_when_it_happens == set()
 
 
 def metric_names(expression: str) -> set[str]:
-    """Words with an underscore that are neither labels, functions nor in braces and ranges."""
+    """Return words with an underscore, except labels, functions, and text in braces and ranges."""
     plain = re.sub(r"{[^}]*}|\[[^]]*\]|\b(by|on|group_left) *\([^)]*\)|\w+ *\(", " ", expression)
     return set(re.findall(r"\b[a-zA-Z]\w*_\w+", plain))
 
@@ -147,7 +147,7 @@ def test_dashboards_lie_where_grafana_looks(kubectl: Kubectl) -> None:
 
 @pytest.fixture
 def receiver(kubectl: Kubectl, variables: dict[str, Any]) -> Iterator[None]:
-    """What the inventory of the tests names as webhook: it prints whatever it is sent."""
+    """Run the webhook of the test inventory, which prints all that it receives."""
     program = (
         "import http.server\n"
         "class Print(http.server.BaseHTTPRequestHandler):\n"
@@ -188,7 +188,7 @@ def receiver(kubectl: Kubectl, variables: dict[str, Any]) -> Iterator[None]:
 def test_alerts_reach_the_receiver(kubectl: Kubectl, http: Http) -> None:
     def received() -> list[dict[str, Any]]:
         text = kubectl("logs", RECEIVER, f"--namespace={RECEIVER}")
-        # Between the alerts stand the lines of its access log.
+        # Lines of the access log are between the alerts.
         return [alert for line in text.splitlines() if line.startswith("{") for alert in json.loads(line)["alerts"]]
 
     alertmanager = (NAMESPACE, ALERTMANAGER, 9093, "/api/v2/alerts")
@@ -197,7 +197,7 @@ def test_alerts_reach_the_receiver(kubectl: Kubectl, http: Http) -> None:
         return {one["labels"]["alertname"] for one in http.get(*alertmanager).json()}
 
     assert wait_until(lambda: "Watchdog" in active(), timeout=120), "Prometheus' alerts do not reach Alertmanager"
-    # One of its own: the receiver is told of an alert once, and only the first run would see the Watchdog.
+    # Use a separate alert: Alertmanager sends an alert once, so only the first run would receive the Watchdog.
     name = f"Probe{uuid.uuid4().hex[:8]}"
     alert = {"labels": {"alertname": name, "severity": "warning"}, "annotations": {"summary": "x"}}
     assert http.post(*alertmanager, body=[alert]).status_code == 200

@@ -1,4 +1,4 @@
-"""The resource metrics API answers for every node and pod, so kubectl top and autoscaling work."""
+"""The resource metrics API answers for all nodes and Pods, so kubectl top and autoscaling work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_the_metrics_api_is_available(kubectl: Kubectl) -> None:
 def test_top_answers_for_every_node(kubectl: Kubectl, variables: dict[str, Any]) -> None:
     name = variables["cluster_name"]
     nodes = {f"{name}-control-plane", f"{name}-worker", f"{name}-worker2"}
-    # The first figures need two scrapes.
+    # The first metrics need two scrapes.
     assert wait_until(lambda: nodes <= {line.split()[0] for line in top(kubectl, "nodes")}, timeout=90)
 
 

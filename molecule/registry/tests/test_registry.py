@@ -1,4 +1,4 @@
-"""The registry serves every image to the nodes, takes pushes from the user, and nobody else can reach it."""
+"""The registry serves all images to the nodes and accepts pushes of the user. Nobody else can reach it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One rollout for each change, none for anything else, and no right to read what is not followed."""
+"""Each change causes one rollout, nothing else causes one, and Reloader cannot read other namespaces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAMESPACE = "dev"
 
 
 class Workload:
-    """A Deployment of one Pod that does nothing, and the ConfigMap it has its variables from."""
+    """A Deployment with one idle Pod, and the ConfigMap of its environment variables."""
 
     def __init__(self, kubectl: Kubectl, image: str, annotations: dict[str, str]) -> None:
         self.kubectl = kubectl
@@ -66,7 +66,7 @@ class Workload:
         return len(self.kubectl.items("replicasets", self.where, f"--selector=app={self.name}"))
 
     def colour(self) -> str:
-        """What the running Pod has."""
+        """Return the value in the running Pod."""
         return self.kubectl("exec", f"deployment/{self.name}", self.where, "--", "printenv", "COLOUR").strip()
 
     def events(self, reason: str) -> list[dict[str, Any]]:
@@ -131,7 +131,7 @@ def test_a_change_while_it_was_down_is_caught_and_nothing_else_restarts(make: An
     changed.settle()
     assert changed.colour() == "third"
     assert steady.revisions() == 2
-    # Upstream's Reloader marks a workload that has no hash yet, once; its stand-in leaves it alone.
+    # Upstream's Reloader adds a hash to a workload without one; the stand-in does not.
     assert never.revisions() == (1 if stand_in(kubectl) else 2)
     assert not wait_until(lambda: changed.revisions() != 3 or steady.revisions() != 2, timeout=5)
 

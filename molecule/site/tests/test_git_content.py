@@ -1,4 +1,4 @@
-"""A push is content, ConfigMap, annotation, metric and header, one restart of each replica and no error."""
+"""A push updates content, ConfigMap, annotation, metric and header, restarts each replica once and causes no error."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ patches:
 
 @pytest.fixture
 def over_https(kubectl: Kubectl, http: Http, variables: dict[str, Any], tmp_path: Path) -> Iterator[Site]:
-    """The same workload in another environment, over HTTPS, because Git says so."""
+    """The same workload in another environment. Git configures it to use HTTPS."""
     git = Git(variables, "operator_key")
     platform, made = tmp_path / "platform", Site(kubectl, http, "staging")
     folder = platform / "deploy/environments/staging/site"
@@ -145,7 +145,7 @@ def test_an_outage_of_the_remote_is_not_one_of_the_site(
 ) -> None:
     commit = site.published()
     assert not wait_until(lambda: site.served() != {commit}, timeout=15)
-    # A Pod that starts now waits for its content; the others go on.
+    # A new Pod waits for its content; the other Pods continue to serve.
     lost = site.pods()[0]["metadata"]["name"]
     kubectl("delete", "pod", lost, WHERE)
     assert not wait_until(site.settled, timeout=10)
@@ -236,7 +236,7 @@ def test_a_storm_of_edits_ends_with_what_is_in_git_and_no_edit_costs_two_rollout
     assert wait_until(site.settled, timeout=240)
     assert site.published() == commit
     assert site.served() == {commit}
-    # What the publisher puts right meanwhile, every 30 s, is an edit as well.
+    # The publisher repairs the ConfigMap every 30 s, which is an edit as well.
     assert site.revisions() - revisions <= edits + 3
 
 
@@ -266,7 +266,7 @@ def test_content_above_the_limit_costs_the_syncer_its_pod_and_the_site_nothing(
         assert wait_until(
             lambda: bool(site.kubectl("get", "events", WHERE, chosen, "--output=name").strip()), timeout=240, every=2
         )
-        # Not published: Pods with it would take the place of good ones, and be evicted then.
+        # This commit is not published. Otherwise Pods with it would replace working ones and then be evicted.
         assert site.published() == commit
         assert site.served() == {commit}
     finally:
@@ -287,7 +287,7 @@ def test_another_host_key_is_never_accepted(site: Site, content: Content, kubect
 
     def pin(text: str) -> None:
         kubectl("patch", "secret", name, WHERE, f"--patch={json.dumps({'stringData': {'known_hosts': text}})}")
-        # The kubelet then looks at once what the Pod mounts.
+        # The change makes the kubelet update the mounts of the Pod at once.
         kubectl(
             "annotate", "pod", site.syncer()["metadata"]["name"], WHERE, "--overwrite", f"test={os.urandom(3).hex()}"
         )

@@ -1,4 +1,4 @@
-"""A part that is none of the platform's is added to a copy of the collection, deployed, and removed again."""
+"""A new part is added to a copy of the collection, deployed and removed again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REMOVE = [
 
 
 class Copy:
-    """A copy of the collection with the part echo, on the inventory of the tests."""
+    """A copy of the collection with the part echo, used with the inventory of the tests."""
 
     def __init__(self, folder: Path) -> None:
         self.root = copy_with_another_part(folder / "copy")

@@ -1,7 +1,7 @@
-"""Reloader and Argo CD's selfHeal leave each other's work alone: one rollout for a change, no OutOfSync, no loop.
+"""Reloader and Argo CD's selfHeal do not undo each other's changes: one rollout per change, no OutOfSync, no loop.
 
-Both of Reloader's strategies are tried. Neither is undone, so what decides between them is what happens when the same
-change is seen twice, as after a restart: setting the same hash is no change, the other strategy also writes the time.
+The tests cover both strategies of Reloader. Argo CD undoes neither. They differ if Reloader sees a change twice, for
+example after a restart: setting the same hash changes nothing, but the other strategy also writes the time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from drystone_testing import Git, Kubectl, wait_until
 NAME = "reload-test"
 APPLICATION = f"{NAME}-dev"
 FOLDER = f"deploy/environments/dev/{NAME}"
-# More than one reconciliation of the inventory of the tests, beside the one that is asked for
+# Longer than one reconciliation interval of the test inventory, in addition to the requested reconciliation
 WATCHED_SECONDS = 20
 
 
@@ -57,13 +57,13 @@ def objects(image: str, colour: str) -> list[dict[str, Any]]:
 
 
 class App:
-    """A workload in Git that Argo CD deploys and heals."""
+    """A workload in Git that Argo CD deploys with selfHeal."""
 
     def __init__(self, kubectl: Kubectl, git: Git, clone: Path, image: str) -> None:
         self.kubectl, self.git, self.clone, self.image = kubectl, git, clone, image
 
     def publish(self, colour: str | None) -> None:
-        """Push another content, or none at all."""
+        """Push other content, or remove the content."""
         folder = self.clone / FOLDER
         if colour is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -101,12 +101,12 @@ class App:
         self.kubectl("patch", "deployment", NAME, "--namespace=dev", "--field-manager=Reloader", f"--patch={change}")
 
     def mark(self, when: str) -> None:
-        """Do what the strategy `annotations` does."""
+        """Change the Pod template like the strategy `annotations`."""
         source = json.dumps({"type": "CONFIGMAP", "name": NAME, "hash": "0" * 40, "observedAt": when})
         self.patch({"metadata": {"annotations": {"reloader.stakater.com/last-reloaded-from": source}}})
 
     def stays(self) -> None:
-        """Nobody undoes it, nobody does it again, however often and thoroughly Argo CD looks."""
+        """Check that nobody undoes or repeats the change after several reconciliations of Argo CD."""
         assert wait_until(self.good, timeout=90), self.status()
         before = (self.revisions(), self.deployment()["metadata"]["generation"], len(self.status()["history"]))
         refresh = "argocd.argoproj.io/refresh=hard"

@@ -1,4 +1,4 @@
-"""What runs is restricted, and an account of the platform may do what is written here and nothing more that matters."""
+"""All Pods are restricted, and the accounts of the platform have only the dangerous rights in this file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from drystone_testing import Kubectl
 
-# What would hand over a namespace, an environment or the cluster; {own} is the account's own namespace.
+# Rights that would give control over a namespace, an environment or the cluster. {own} is the account's namespace.
 QUESTIONS = {
     "own secrets": "get secrets {own}",
     "secrets of an environment": "get secrets dev",
@@ -22,16 +22,16 @@ QUESTIONS = {
     "rights": "create clusterrolebindings.rbac.authorization.k8s.io",
     "kubelets": "create nodes/proxy",
 }
-# Account -> the questions that are answered with yes. An account that is not here gets yes to none.
+# The expected rights of each account. An account that is not listed must have none of them.
 TABLE: dict[str, set[str]] = {
-    # It brings whatever lies in Git; what may lie there is for projects and admission to say.
+    # Argo CD applies all objects in Git. Projects and admission policies limit these objects.
     "argocd/argocd-application-controller": set(QUESTIONS),
     "argocd/argocd-applicationset-controller": {"own secrets"},
     "argocd/argocd-server": {"own secrets"},
     "argo-rollouts/argo-rollouts": {"own secrets", "change"},
-    # Certificates of Ingresses are Secrets.
+    # Secrets contain the certificates of Ingresses.
     "ingress/traefik": {"secrets of an environment"},
-    # It writes configurations; what monitors of other namespaces refer to, it may not read.
+    # The operator writes configurations. It may not read Secrets to which monitors of other namespaces refer.
     "monitoring/*operator": {"own secrets"},
     "reloader/reloader": {"secrets of an environment", "change"},
 }
@@ -76,7 +76,7 @@ def test_pods_that_never_ask_the_api_server_have_no_token(kubectl: Kubectl) -> N
 
 
 def test_every_pod_passes_restricted(kubectl: Kubectl) -> None:
-    # The API server itself judges the pods that are there, when a namespace is about to get a level.
+    # The API server checks existing Pods when a namespace gets a Pod Security level.
     namespaces = {pod["metadata"]["namespace"] for pod in kubectl.items("pods", "--all-namespaces")} - UNRESTRICTED
     assert {"argocd", "dev", "git"} <= namespaces
     level = "pod-security.kubernetes.io/enforce"
@@ -94,4 +94,4 @@ def test_every_pod_passes_restricted(kubectl: Kubectl) -> None:
     }
     assert {name: done.stderr for name, done in told.items() if done.returncode or "violate" in done.stderr} == {}
     checked = kubectl.run("label", "namespace", "kube-system", f"{level}=restricted", "--overwrite", "--dry-run=server")
-    assert "violate" in checked.stderr  # or the API server would not be asked at all
+    assert "violate" in checked.stderr  # otherwise no request is sent to the API server

@@ -1,4 +1,4 @@
-"""An unchanged second run writes nothing: not one object of ours is touched in the cluster."""
+"""An unchanged second run writes no object of the project in the cluster."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from drystone_testing import Kubectl, Playbook
 
 MANAGER = "drystone"
-# Written by their own controllers all the time, and never by us.
+# Controllers write these objects all the time; the project does not.
 NOISE = {"events", "leases.coordination.k8s.io", "endpoints", "endpointslices.discovery.k8s.io"}
 
 
 def written(kubectl: Kubectl) -> dict[str, Any]:
-    """When each object that carries fields of ours was last written by us, and what we own of it."""
+    """Return the time of the project's last write to each object, and the fields that the project owns."""
     listed = set(kubectl("api-resources", "--verbs=list,patch", "--output=name").split())
     kinds = ",".join(sorted(name for name in listed if name not in NOISE and not name.startswith("events.")))
     objects = kubectl.items(kinds, "--all-namespaces", "--show-managed-fields")

@@ -1,4 +1,4 @@
-"""What lies in Git runs in its environment, a commit is live with no other hand, and the project holds its bounds."""
+"""Argo CD deploys the content of Git to its environment, a commit goes live by itself, the project limits rights."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_greeter_answers_with_the_greeting_of_the_secret(kubectl: Kubectl, h
     assert http.get(environment, "greeter", 8000, "/healthz").status_code == 200
     assert http.get(environment, "greeter", 8000, "/readyz").status_code == 200
     assert http.get(environment, "greeter", 8000, "/").text.strip() == greeting
-    # /work fails now and then, by design.
+    # /work fails sometimes by design.
     assert wait_until(lambda: http.get(environment, "greeter", 8000, "/work").status_code == 200)
     assert "# TYPE" in http.get(environment, "greeter", 8000, "/metrics").text
 
