@@ -1,10 +1,10 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role artifacts takes everything from upstream, whose hosts all are one server here: with real docker and skopeo.
+"""The role artifacts with the source upstream. One server replaces all hosts; docker and skopeo are real.
 
-Needs a registry image in the engine and the manifests, which any run of the role leaves there. The
-tests build on each other in their order: each run starts from what the one before it left, as a user's does.
+The tests need a registry image in the engine and the manifests; each run of the role provides both. They run in this
+order, and each starts with the state that the previous one left, like the runs of a user.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import yaml
 from tests.unit.fake_upstream import FakeUpstream
 
 ROOT = Path(__file__).resolve().parents[2]
-# Versions of our own: the names in the engine must not be those that a cluster of this host uses.
+# Separate versions, so that the image names differ from those of a cluster on this host.
 VERSIONS = {
     "alertmanager": "9.2.1",
     "argo_rollouts": "9.2.2",
@@ -52,7 +52,7 @@ VERSIONS = {
     "traefik": "9.2.9",
 }
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
-# Part -> its name at its publisher; the version is the same there and here
+# Images and their names at the publisher; the version is the same
 COPIED = {
     "alertmanager": "prometheus/alertmanager",
     "argo-rollouts": "argoproj/argo-rollouts",
@@ -90,7 +90,7 @@ IN_ENGINE = (
     f"drystone.local/node:v{VERSIONS['kubernetes']}",
     f"drystone.local/registry:v{VERSIONS['registry']}",
 )
-# Their sums are pinned: the real ones have to do.
+# Use the real manifests, because their checksums are pinned.
 MANIFESTS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drystone/manifests"
 CHART = {"Chart.yaml": b"name: kube-prometheus-stack\n", "charts/grafana/Chart.yaml": b"name: grafana\n"}
 TINY = "drystone.local/test/tiny:upstream"
@@ -108,7 +108,7 @@ def image_names() -> set[str]:
 
 @dataclasses.dataclass
 class Run:
-    """What a run of the role printed."""
+    """The output of a run of the role."""
 
     code: int
     output: str
@@ -121,13 +121,13 @@ class Run:
 
     @property
     def words(self) -> str:
-        """The output without its line breaks."""
+        """The output without line breaks."""
         return " ".join(self.output.split())
 
 
 @dataclasses.dataclass
 class Site:
-    """A project, its cache, and the server that stands for all hosts."""
+    """A project, its cache, and the server that replaces all hosts."""
 
     root: Path
     upstream: FakeUpstream
@@ -163,7 +163,7 @@ class Site:
         self.sums[path] = self.upstream.add_file(path, content, checksums)
 
     def publish_manifests(self, part: str, repository: str, version: str, folder: str = "manifests") -> None:
-        """Publish the archive of a tag, as GitHub packs it."""
+        """Publish the archive of a tag in the format of GitHub."""
         name = repository.partition("/")[2]
         members = {
             f"{name}-{version}/{folder}/{path.relative_to(MANIFESTS / part)}": path.read_bytes()
@@ -340,7 +340,9 @@ def test_a_lock_vouches_for_all_of_it(site: Site) -> None:
     site.lock(images={IMAGES["redis"]: f"sha256:{'0' * 64}"})
     run = site.play()
     assert run.code != 0
-    assert f"Downloading redis from {site.upstream.host}/library/redis@sha256:{'0' * 64}: skopeo copy failed" in run.words
+    assert (
+        f"Downloading redis from {site.upstream.host}/library/redis@sha256:{'0' * 64}: skopeo copy failed" in run.words
+    )
     assert site.tag(PUBLISHED["redis"]) == site.digests["redis"]
 
 

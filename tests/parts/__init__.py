@@ -1,4 +1,4 @@
-"""A part that is none of the platform's, and a copy of the collection that has it."""
+"""A new part, and a copy of the collection that contains it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIST = Path("roles/common/defaults/main.yml")
 
 
 def copy_with_another_part(target: Path) -> Path:
-    """Copy the collection and add the part echo: its role, and one line in drystone_parts."""
+    """Copy the collection, and add the role of the part echo and one line in drystone_parts."""
     target.mkdir()
     for name in COPIED:
         if (ROOT / name).is_dir():
@@ -36,7 +36,7 @@ def copy_with_another_part(target: Path) -> Path:
 
 
 def remove_it_again(copy: Path) -> None:
-    """Take the part out of a copy."""
+    """Remove the part from a copy."""
     shutil.rmtree(copy / "roles/echo")
     text = (copy / LIST).read_text()
     (copy / LIST).write_text(text.replace("  - echo\n", "", 1))

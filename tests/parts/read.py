@@ -1,4 +1,4 @@
-"""Render the contracts of a collection in one process: cases from standard input, what they give to standard output."""
+"""Render the contracts of a collection in one process. Read cases from stdin, and write results to stdout."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Object = dict[str, Any]
 
 
 def render(loader: DataLoader, case: Object) -> Object:
-    """Render one case: its variables, and what is to be rendered with them beside the contracts."""
+    """Render the contracts and additional templates with the variables of one case."""
     roles = ROOT / "roles"
     variables: Object = {
         "role_path": str(roles / "common"),
@@ -55,7 +55,7 @@ def render(loader: DataLoader, case: Object) -> Object:
 
 
 def _trusted(loader: DataLoader, wanted: dict[str, str]) -> Path:
-    """Write templates into a file: those of a file are trusted by Ansible."""
+    """Write templates to a file, because Ansible trusts templates in files."""
     path = Path(sys.argv[2]) / f"wanted-{len(list(Path(sys.argv[2]).iterdir()))}.yml"
     path.write_text(json.dumps(wanted))
     return path

@@ -31,7 +31,7 @@ with patch_module_args(json.load(sys.stdin)):
 
 
 class ModuleRun(t.NamedTuple):
-    """What a module did: its exit code, its result (empty if it gave none) and all that it printed."""
+    """The run of a module: its exit code, its result (empty if there is none) and its output."""
 
     code: int
     result: dict[str, t.Any]
@@ -43,7 +43,7 @@ RunModule = t.Callable[..., ModuleRun]
 
 @pytest.fixture(scope="session")
 def run_module() -> RunModule:
-    """Give what runs a module as Ansible does: in a process of its own, with its arguments on standard input."""
+    """Return a function that runs a module like Ansible: in a separate process, with arguments on standard input."""
 
     def run(
         name: str, arguments: t.Mapping[str, t.Any], *, check: bool = False, environ: t.Mapping[str, str] | None = None
@@ -64,7 +64,7 @@ def run_module() -> RunModule:
 
 
 def _load(name: str) -> t.Any:
-    """Import a helper beside this file; where the tests lie in the import path differs under ansible-test."""
+    """Import a helper beside this file. ansible-test uses another import path for tests."""
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
         assert spec is not None
@@ -85,7 +85,7 @@ def fake_api() -> t.Iterator[FakeApi]:
 
 @pytest.fixture
 def fake_upstream() -> t.Iterator[FakeUpstream]:
-    """Run a server that stands for all hosts upstream's things come from; see fake_upstream.py."""
+    """Run a server that replaces all hosts of upstream; see fake_upstream.py."""
     upstream: FakeUpstream = _load("fake_upstream").FakeUpstream()
     upstream.start()
     yield upstream
@@ -94,7 +94,7 @@ def fake_upstream() -> t.Iterator[FakeUpstream]:
 
 @pytest.fixture
 def fake_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[FakeGit]:
-    """Serve a Git repository over HTTPS, and over an ssh that is first on PATH; see fake_git.py."""
+    """Serve a Git repository over HTTPS and over a fake ssh on PATH; see fake_git.py."""
     site: FakeGit = _load("fake_git").FakeGit(tmp_path / "git")
     monkeypatch.setenv("PATH", f"{site.bin}{os.pathsep}{os.environ['PATH']}")
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
@@ -106,5 +106,5 @@ def fake_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Fake
 
 @pytest.fixture
 def fault() -> t.Any:
-    """Give the class of what can be made to go wrong with requests to fake_api."""
+    """Return the class of faults that fake_api can inject."""
     return _load("fake_api").Fault

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A Kubernetes API server for tests: real HTTP, in memory, with the semantics the collection relies on.
 
-Discovery, reads, lists in pages, watches, server-side apply with field ownership, dry run, merge patch, delete, CRDs
-that take time to be established, and faults on demand. See the fixture fake_api in conftest.py.
+It supports discovery, reads, paged lists, watches, server-side apply with field ownership, dry run, merge patch,
+delete, delayed establishment of CRDs, and injected faults. See the fixture fake_api in conftest.py.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class HttpError(Exception):
 
 @dataclass
 class Fault:
-    """What goes wrong with the requests whose "METHOD path?query" matches, so many times."""
+    """A fault for a number of requests whose "METHOD path?query" matches."""
 
     match: str
     times: int = 1
@@ -73,7 +73,7 @@ class Stored:
 
 
 def leaves(value: t.Any, path: Path_ = ()) -> dict[Path_, t.Any]:
-    """The fields of an object: lists whose entries all have a name are merged by it, other lists are one field."""
+    """Return the fields of an object. Lists of named entries are merged by name; each other list is one field."""
     if isinstance(value, list) and value and all(isinstance(item, dict) and "name" in item for item in value):
         value = {f"k:{item['name']}": item for item in value}
     if isinstance(value, dict) and value:
@@ -121,7 +121,7 @@ def remove(obj: Object, path: Path_) -> None:
 
 
 class FakeApi:
-    """The server. Everything a test changes or looks at is here; use lock for more than one look."""
+    """The server and its state. Hold the lock to read more than one value."""
 
     def __init__(self) -> None:
         self.lock = threading.Condition()
@@ -132,7 +132,7 @@ class FakeApi:
         self.requests: list[str] = []
         self.writes: list[str] = []
         self.faults: list[Fault] = []
-        self.answers: dict[str, tuple[int, t.Any]] = {}  # what other paths answer to GET
+        self.answers: dict[str, tuple[int, t.Any]] = {}  # responses of GET requests to other paths
         self.on_write: t.Callable[[int], None] = lambda count: None
         self.dead = False
         self.page = 500
@@ -190,7 +190,7 @@ class FakeApi:
         self.kinds[group, plural] = {"kind": kind, "name": plural, "namespaced": namespaced, "group": group}
 
     def put(self, obj: Object, manager: str = "someone", operation: str = "Update", subresource: str = "") -> Object:
-        """Create or update an object as somebody else does; fields given change, and their owner with them."""
+        """Create or update an object as another client. The given fields change, and so does their owner."""
         with self.lock:
             key, stored = self._locate(obj)
             draft = copy.deepcopy(stored) if stored else Stored(self._new(obj))
@@ -223,7 +223,7 @@ class FakeApi:
     def edit(
         self, kind: str, name: str, namespace: str, path: str, value: t.Any, manager: str = "kubectl-edit"
     ) -> None:
-        """Change one field by hand, as kubectl edit does; the path's keys are separated by slashes."""
+        """Change one field like kubectl edit. Slashes separate the keys of the path."""
         stored = self.find(kind, name, namespace)
         assert stored is not None
         identity = {key: stored["metadata"][key] for key in ("name", "namespace") if key in stored["metadata"]}
@@ -277,7 +277,7 @@ class FakeApi:
             del stored.owners[manager]
 
     def establish(self, name: str) -> None:
-        """Serve what a CustomResourceDefinition defines."""
+        """Serve the kind of a CustomResourceDefinition."""
         with self.lock:
             stored = self.store.get(("apiextensions.k8s.io", "customresourcedefinitions", "", name))
             if not stored:
@@ -366,7 +366,7 @@ class FakeApi:
         new = copy.deepcopy(old)
         owner = (query.get("fieldManager", "unknown"), "Update", sub or "")
         wanted = leaves(patch)
-        # Given in a patch, it says which version the patch is meant for.
+        # A patch with a resourceVersion applies only to that version.
         if wanted.pop(_VERSION, now := read(old.object, _VERSION)) != now:
             raise HttpError(
                 409, "Conflict", "the object has been modified; please apply your changes to the latest version"
@@ -390,7 +390,7 @@ class FakeApi:
         if uid and uid != stored.object["metadata"]["uid"]:
             raise HttpError(409, "Conflict", "the UID in the precondition does not match")
         if key[1] == "pods" and stored.object["spec"].get("nodeName") and options.get("gracePeriodSeconds") != 0:
-            # A pod on a node goes when its kubelet has ended it.
+            # A Pod on a node is deleted when the kubelet has ended it.
             self.version += 1
             metadata = stored.object["metadata"]
             metadata.update(deletionTimestamp="2026-01-01T00:00:30Z", resourceVersion=str(self.version))
@@ -401,7 +401,7 @@ class FakeApi:
 
 
 def _default(obj: Object) -> None:
-    """What a server adds and rewrites, in small: replicas and quantities."""
+    """Add and rewrite fields like a server, for replicas and quantities only."""
     if obj["kind"] in ("Deployment", "StatefulSet"):
         spec = obj.setdefault("spec", {})
         spec.setdefault("replicas", 1)
@@ -445,7 +445,7 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             api.connections += 1
 
         def log_message(self, format: str, *args: t.Any) -> None:  # noqa: A002  the name of the method it replaces
-            """Say nothing."""
+            """Log nothing."""
 
         def serve(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
@@ -474,7 +474,7 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             if answer:
                 self.answer(*answer)
 
-        do_GET = do_PATCH = do_POST = do_DELETE = serve  # noqa: N815  the names http.server looks for
+        do_GET = do_PATCH = do_POST = do_DELETE = serve  # noqa: N815  the names that http.server requires
 
         def answer(self, status: int, body: t.Any, headers: dict[str, str] | None = None) -> None:
             data = json.dumps(body).encode()

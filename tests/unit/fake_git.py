@@ -1,10 +1,10 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A Git server for tests: a real repository, real git on both ends, and what refuses people in between made to measure.
+"""A Git server for tests: a real repository, real git on both ends, and configurable access control.
 
 Over HTTPS git http-backend runs behind TLS and basic authentication. Over SSH the commands ssh and ssh-keyscan are
-replaced: they look at keys and known_hosts as OpenSSH does, and say what it says. See the fixture fake_git.
+replaced by fakes that check keys and known_hosts like OpenSSH and print its messages. See the fixture fake_git.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ print("[" + host + "]:" + port + " " + state["host_key"])
 
 
 class Pair(t.NamedTuple):
-    """An SSH key as a user has it."""
+    """The SSH key pair of a user."""
 
     private: str
     public: str
@@ -109,7 +109,7 @@ def ssh_pair(key: t.Any = None) -> Pair:
 
 
 class FakeGit:
-    """The server. What a test changes is state (SSH), users and status (HTTPS), and the repository."""
+    """The server. Tests change its state (SSH), its users and status (HTTPS), and the repository."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -200,7 +200,7 @@ class FakeGit:
 
 
 def certificates(root: Path, *, names: list[str], days: int = 30) -> tuple[str, Path]:
-    """Make an authority and a server's certificate; return the former's certificate and the latter's file."""
+    """Create a CA and a server certificate. Return the certificate of the CA, and the file of the server."""
     now = dt.datetime.now(dt.UTC)
     since, until = now - dt.timedelta(days=60), now + dt.timedelta(days=days)
 
@@ -229,7 +229,7 @@ def certificates(root: Path, *, names: list[str], days: int = 30) -> tuple[str, 
 def _handler(site: FakeGit) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, format: str, *args: t.Any) -> None:  # noqa: A002  the name of the method it replaces
-            """Say nothing."""
+            """Log nothing."""
 
         def serve(self) -> None:
             site.https_requests.append(f"{self.command} {self.path}")
@@ -246,7 +246,7 @@ def _handler(site: FakeGit) -> type[BaseHTTPRequestHandler]:
             else:
                 self.backend(user)
 
-        do_GET = do_POST = serve  # noqa: N815  the names http.server looks for
+        do_GET = do_POST = serve  # noqa: N815  the names that http.server requires
 
         def answer(self, status: int, text: str) -> None:
             self.send_response(status)

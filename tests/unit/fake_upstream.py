@@ -1,9 +1,9 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An HTTP server that stands for every host upstream's things come from: files, and images that clients pull.
+"""An HTTP server that replaces all hosts of upstream and serves files and images.
 
-What is asked of it is counted, and single paths can be made to misbehave.
+It counts requests and can inject faults for single paths.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ OCI_TYPES = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.dock
 
 
 class FakeUpstream:
-    """Serves C(files) by path and the images that were added; its address is C(host)."""
+    """A server for C(files) by path and for added images. Its address is C(host)."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.asked: Counter[str] = Counter()
-        # path -> status, "cut" (ends half-way), "once" (is busy the first time) or "hang"
+        # Faults by path: a status, "cut" (the response is incomplete), "once" (busy at the first request) or "hang"
         self.faults: dict[str, int | str] = {}
         self.release = threading.Event()
         self._types: dict[str, str] = {}
@@ -51,7 +51,7 @@ class FakeUpstream:
         self._server.server_close()
 
     def add_file(self, path: str, content: bytes, checksums: str = "", sha256: str = "") -> str:
-        """Publish a file, and beside it its checksum, which may be a wrong one."""
+        """Publish a file and its checksum, which may be wrong."""
         self.files[f"/{path}"] = content
         digest = sha256 or hashlib.sha256(content).hexdigest()
         if checksums:
@@ -132,6 +132,6 @@ class FakeUpstream:
                     self.wfile.write(said)
 
             def log_message(self, format: str, *args: t.Any) -> None:  # noqa: A002  # http.server's name for it
-                """Stay quiet."""
+                """Log nothing."""
 
         return Handler

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who may do what at the Git server, decided by its image; Git itself is replaced by what tells what it got."""
+"""The access rules of the Git server image. Fakes that print their arguments replace Git."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REFS = "/site-content.git/info/refs"
 
 @pytest.fixture
 def commands(tmp_path: Path) -> Path:
-    """A directory with a git and a git-shell that print what they were asked for."""
+    """Create a directory with a git and a git-shell that print their arguments."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in ("git", "git-shell"):
@@ -31,7 +31,7 @@ def commands(tmp_path: Path) -> Path:
 
 
 class Session:
-    """Logs in with a key whose forced command is given, as sshd runs it."""
+    """Log in with a key that has the given forced command, as sshd runs it."""
 
     def __init__(self, commands: Path) -> None:
         self.commands = commands
@@ -120,7 +120,7 @@ def test_a_forced_command_that_says_nothing_allows_nothing(session: Session, for
 
 
 class Web:
-    """Sends a request, as lighttpd runs a CGI program."""
+    """Send a request to the CGI program as lighttpd runs it."""
 
     def __init__(self, commands: Path, folder: Path) -> None:
         self.commands = commands

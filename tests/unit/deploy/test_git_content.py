@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the component git-content makes of a workload: of ours, of one with another name, and over HTTPS."""
+"""The output of the component git-content for our workload, for another workload, and for HTTPS."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from deploy import validate
 DEPLOY = Path(validate.__file__).parent
 Object = dict[str, Any]
 
-# Another team's: several containers, and things of its own where the component adds some.
+# A workload of another team with several containers, which already has objects of the kinds that the component adds.
 OTHER = """\
 apiVersion: apps/v1
 kind: Deployment
@@ -93,7 +93,7 @@ def named(items: list[Object], name: str) -> Object:
 
 
 def options(container: Object) -> flags.Options:
-    """Have the flags read by the stand-in, which refuses what it does not know, with the variables in their places."""
+    """Parse the flags with the stand-in, which refuses unknown flags, after expanding the variables."""
     known = {"GIT_CONTENT_COMMIT": "a" * 40, "GIT_CONTENT_USERNAME": "reader"}
     values: dict[str, str] = {
         entry["name"]: entry.get("value", known.get(entry["name"], "")) for entry in container["env"]
@@ -155,7 +155,7 @@ def models(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module", params=["site", "my-models", "my-models over HTTPS"])
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, str, str]:
-    """Give what was built, the workload's name and its namespace."""
+    """Return the rendered objects, the workload's name and its namespace."""
     if request.param == "site":
         return request.getfixturevalue("site"), "site", "dev"
     component = "git-content-https" if request.param.endswith("HTTPS") else "git-content"
@@ -175,7 +175,7 @@ def test_what_is_made_and_under_which_names(case: tuple[Built, str, str]) -> Non
     assert added <= built.objects.keys()
     assert ("ConfigMap", "git-content-settings") not in built.objects
     assert {document["metadata"]["namespace"] for document in built.objects.values()} == {namespace}
-    # Nothing is called as in the component.
+    # All names differ from those of the component.
     assert not re.search(r"\bworkload\b|: set$", built.text, re.MULTILINE)
 
 
@@ -202,7 +202,7 @@ def test_git_sync_starts_first_and_the_others_wait_for_the_content(case: tuple[B
     assert sidecar["name"] == "git-sync"
     assert sidecar["restartPolicy"] == "Always"
     assert sidecar["startupProbe"]["httpGet"] == {"path": "/", "port": "git-content"}
-    # It must not be started anew while the remote is down, which would only take longer and longer.
+    # git-sync must not restart while the remote is down, because each restart would delay it further.
     assert sidecar["startupProbe"]["failureThreshold"] * sidecar["startupProbe"]["periodSeconds"] >= 24 * 3600
     assert "livenessProbe" not in sidecar
 
@@ -251,7 +251,7 @@ def test_every_setting_arrives(models: Built) -> None:
         (item,) = named(pod["volumes"], "git-sparse-checkout")["downwardAPI"]["items"]
         assert item["fieldRef"]["fieldPath"] == "metadata.annotations['drystone.dev/git-sparse-checkout']"
         assert one.sparse_checkout_file == f"/etc/git-content/{item['path']}"
-        # Kubernetes takes no numbers here.
+        # Kubernetes accepts no numbers here.
         assert all(isinstance(entry.get("value", ""), str) for entry in models.git_sync(name)["env"])
 
 
@@ -383,7 +383,7 @@ def test_the_pods_meet_the_restricted_profile(case: tuple[Built, str, str]) -> N
         assert context["fsGroup"] == 65533
         for container in [*pod.get("initContainers", []), *pod["containers"]]:
             if container["name"] not in ("git-sync", "publisher", "site"):
-                continue  # the other workload's own containers
+                continue  # containers of the other workload
             own = {**context, **container["securityContext"]}
             assert own["runAsNonRoot"] is True
             assert own["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -425,7 +425,7 @@ def test_prometheus_finds_both_kinds_of_pods_and_hears_of_rest_from_neither(case
             ports |= {port["name"] for port in container.get("ports", [])}
     endpoints = {endpoint["port"]: endpoint.get("metricRelabelings", []) for endpoint in spec["podMetricsEndpoints"]}
     assert endpoints.keys() == {"publisher", "git-syncer", "git-content"} <= ports
-    # The alert about stale content counts syncs; a pinned pod makes one and no more.
+    # The alert about stale content counts syncs, but a pinned Pod syncs only once.
     (dropped,) = endpoints["git-content"]
     assert re.fullmatch(dropped["regex"], "git_sync_count_total;noop")
     assert not re.fullmatch(dropped["regex"], "git_sync_count_total;error")

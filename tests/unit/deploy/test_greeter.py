@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the greeter's manifests render to in each environment: sizes, scaling, security, and how a change rolls out."""
+"""The rendered manifests of the greeter in each environment: sizes, scaling, security and rollouts."""
 
 from __future__ import annotations
 

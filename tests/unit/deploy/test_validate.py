@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What deploy/validate.py finds wrong with a tree, and that it finds nothing wrong with ours."""
+"""deploy/validate.py reports errors of invalid trees, and none for the tree of this project."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ resources: [../../../workloads/web]
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Callable[..., Path]:
-    """Give a maker of small valid trees, in which files can be changed, added or (None) left out."""
+    """Return a function that creates small valid trees in which files can be changed, added or (None) removed."""
 
     def make(**changes: str | None) -> Path:
         files: dict[str, str | None] = {
@@ -261,7 +261,7 @@ def test_a_kind_without_a_schema_is_a_problem(tree: Callable[..., Path], tools: 
     assert "could not find schema for ConfigMop" in problem
 
 
-# A kind of somebody else's, with everything in which such a schema differs from an ordinary one.
+# A foreign kind with all properties in which the schema of a CustomResourceDefinition differs from JSON Schema.
 DEFINITION = """\
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition

@@ -1,4 +1,4 @@
-"""Where the project lies, and what is read from it more than once."""
+"""The directory of the project, and values that several tests read from it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def galaxy() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def pins() -> dict[str, str]:
-    """Every version in the role common, by its name without prefix and suffix."""
+    """Return all versions of the role common by name without prefix and suffix."""
     defaults = yaml.safe_load((ROOT / "roles/common/defaults/main.yml").read_text())
     return {
         name.removeprefix("drystone_").removesuffix("_version"): str(value)
@@ -36,7 +36,7 @@ def pins() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def files() -> list[Path]:
-    """What Git knows of the project, new files included, relative to its root."""
+    """Return the files of the project, including new ones that Git does not ignore, relative to its root."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Both ways of the role artifacts, the build graph and upstream, make the same things under the same names."""
+"""Both sources of the role artifacts, the build graph and upstream, provide the same artefacts with the same names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 
 @pytest.fixture(scope="module")
 def artifacts(root: Path) -> dict[str, Any]:
-    """The role's variables, with what the contracts of all parts say in place of the lookup of them."""
+    """Return the role's variables. The contracts of all parts replace the lookup."""
     loaded: dict[str, Any] = yaml.safe_load((root / "roles/artifacts/vars/main.yml").read_text())
     parts = [yaml.safe_load(path.read_text()) for path in sorted((root / "roles").glob("*/meta/part.yml"))]
     loaded["__artifacts_upstream_files"] = loaded["__artifacts_tools"] + [
@@ -49,7 +49,7 @@ def test_every_image_comes_from_upstream_and_from_the_build(
 ) -> None:
     served = [image for image in artifacts["__artifacts_upstream_images"] if not image.get("engine")]
     assert {f"drystone.local/{image['target']}" for image in served} == set(references.values())
-    # A record of the one way is found by the other one only under the same name.
+    # Each source finds the records of the other one only if both use the same names.
     assert {image["name"] for image in served} == words(r"^published := (.*)$", graph)
 
 
@@ -80,7 +80,7 @@ def test_every_publisher_is_asked_whether_it_answers(artifacts: dict[str, Any]) 
 
 
 def test_the_build_graph_gets_every_pin_that_it_reads(artifacts: dict[str, Any], graph: str) -> None:
-    # The cache is no pin, and a mirror may be empty.
+    # The cache is not a pin, and a mirror may be empty.
     assert {"CACHE", *artifacts["__artifacts_pins"]} - {"DEBIAN_MIRROR"} == words(r"^pins := (.*)$", graph)
 
 

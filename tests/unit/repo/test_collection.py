@@ -1,4 +1,4 @@
-"""The collection as a whole: one name, links that resolve, documentation and tests for what it offers."""
+"""The collection as a whole: one name, valid links, and documentation and tests of its contents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py"))
 LINKS = {"galaxy.yml", "meta", "playbooks", "plugins", "roles"}
-# What is neither a role, nor a playbook, nor a plugin but is written like one.
+# Names that look like a role, a playbook or a plugin, but are none.
 OTHER_NAMES = {"platform"}
 
 
@@ -30,7 +30,7 @@ def test_every_full_name_is_of_this_collection_and_exists(galaxy: dict[str, Any]
     known = OTHER_NAMES | {path.name for path in (ROOT / "roles").iterdir()}
     known |= {path.stem for path in (ROOT / "playbooks").rglob("*.yml")} | {"plugins"}
     known |= {path.stem for path in (ROOT / "plugins").rglob("*.py")}
-    # Ours are followed by one name; the first word of another collection of the namespace would show up here, too.
+    # The collection is followed by one name. This also finds references to other collections of the namespace.
     name = re.compile(rf"\b{galaxy['namespace']}\.([a-z_]+)\.([a-z_]+)(?![\w/])")
     wrong = []
     for path in files:

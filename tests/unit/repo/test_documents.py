@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[3]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`[^`\n]*`")
-# A command in a code span or at the beginning of a line of a code block
+# A command in a code span or at the start of a line in a code block
 TARGET = re.compile(r"(?:`|^(?:\$ )?|\(|&& )make ((?:-\w+ )*)([a-z][a-z-]*)", re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""The helper code of the plugins: packages in layers, short files, each reached by a unit test."""
+"""The helper code of the plugins: layered packages, short files, and a unit test for each file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 PLUGINS = "ansible_collections.drystone.platform.plugins"
 
-# An import may only lead from a layer to one above it in this list, or to another file of the same package.
+# A file may import only layers above its own in this list, and other files of its package.
 LAYERS = (
     {"_argspec", "_cryptography", "_errors"},
     {"_command"},
@@ -24,7 +24,7 @@ LAYERS = (
 
 
 def name_of(path: Path) -> str:
-    """Name a file below plugins/ as an import does, such as module_utils._kube.api."""
+    """Return the import name of a file in plugins/, such as module_utils._kube.api."""
     return ".".join(path.relative_to(ROOT / "plugins").with_suffix("").parts).removesuffix(".__init__")
 
 
@@ -40,7 +40,7 @@ FILES = {name: path for name, path in (UTILS | CONTROLLER_UTILS).items() if path
 
 @functools.cache
 def imports_of(path: Path) -> frozenset[str]:
-    """Name what a file imports from plugins/, wherever the import stands: in functions and for types alone, too."""
+    """Return all imports of a file from plugins/, including those in functions and those for type checking."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
@@ -53,7 +53,7 @@ def imports_of(path: Path) -> frozenset[str]:
         for name in whole:
             if name.startswith(f"{PLUGINS}."):
                 inside = name.removeprefix(f"{PLUGINS}.")
-                # What is imported is a file, or something in one.
+                # The import refers to a file or to a name in one.
                 found.add(inside if inside in UTILS | CONTROLLER_UTILS else inside.rpartition(".")[0])
     return frozenset(found)
 
@@ -120,7 +120,7 @@ def test_external_commands_run_in_one_place_and_docker_in_another() -> None:
 
 @pytest.fixture(scope="module")
 def reached() -> set[str]:
-    """Name what a unit test imports, or a plugin does (each has tests), and what that imports from its own package."""
+    """Return the files that unit tests or plugins (each has tests) import, and their imports from the same package."""
     users = [*(ROOT / "tests/unit/plugins").rglob("test_*.py")]
     users += [path for path in (ROOT / "plugins").rglob("*.py") if name_of(path) not in UTILS | CONTROLLER_UTILS]
     found = {imported for path in users for imported in imports_of(path)}
@@ -153,7 +153,7 @@ def test_packages_hold_nothing_but_their_files() -> None:
 
 
 def test_names_say_what_is_private() -> None:
-    # The underscore stands on what is imported first: the package, or a file that is in none.
+    # The name of a package, or of a file outside packages, starts with an underscore.
     assert [
         name for name in FILES if [part[0] == "_" for part in name.split(".")[1:]] not in ([True], [True, False])
     ] == []

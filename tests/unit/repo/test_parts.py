@@ -1,4 +1,4 @@
-"""What every part promises: a contract that holds, one shape, and no knowledge of another part but its contract."""
+"""Rules for all parts: a valid contract, the same structure, and no knowledge of other parts except their contracts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def entry_points(part: str) -> set[str]:
 
 
 def run(*arguments: str, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run ansible-playbook on the inventory dev."""
+    """Run ansible-playbook with the inventory dev."""
     env = {**os.environ, "ANSIBLE_CONFIG": str(root / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     command = [str(Path(sys.executable).with_name("ansible-playbook")), f"--inventory={root}/inventories/dev"]
     return subprocess.run([*command, *arguments], cwd=root, env=env, capture_output=True, text=True, check=False)
@@ -61,7 +61,7 @@ OTHER_NAMES = {
     "kube_prometheus_stack_namespace": "metrics-x",
     "kube_prometheus_stack_node_exporter_namespace": "nodes-x",
 }
-MONITORING = {"role_path": str(ROOT / "roles/kube_prometheus_stack")}  # it reads files of its own
+MONITORING = {"role_path": str(ROOT / "roles/kube_prometheus_stack")}  # it reads its own files
 TEMPLATES = [
     "argocd/templates/namespace.yml.j2",
     "argocd/templates/policies.yml.j2",
@@ -193,7 +193,7 @@ def test_one_place_decides_whether_there_is_a_git_server_in_the_cluster() -> Non
 
 
 def test_a_namespace_of_another_part_is_written_nowhere(deployed: dict[str, Object]) -> None:
-    """A role names its own namespace only; those of others come from their contracts."""
+    """A role contains only its own namespace; those of other parts come from their contracts."""
     found = []
     for part, said in deployed.items():
         files = [path for role in set(ROLES) - {part} for path in (ROOT / "roles" / role).rglob("*")]
@@ -205,7 +205,7 @@ def test_a_namespace_of_another_part_is_written_nowhere(deployed: dict[str, Obje
 
 
 def literals(value: Any) -> list[str]:
-    """Every value that stands where the name of a namespace does, and every selector of one."""
+    """Return all values in places of namespace names, and all selectors of namespaces."""
     if isinstance(value, dict):
         names = [inner for key, inner in value.items() if key in ("namespace", "kubernetes.io/metadata.name", "source")]
         names += [*value.get("matchNames", []), *value.get("namespaces", [])]
@@ -221,7 +221,7 @@ def test_other_names_of_namespaces_arrive_everywhere(cases: dict[str, Object]) -
     for name, text in cases["other names"].items():
         documents = list(yaml.safe_load_all(text)) if name in TEMPLATES else [text]
         found += literals(documents)
-        # Also not in an expression, a URL or a query.
+        # Expressions, URLs and queries must not contain them either.
         written = json.dumps(documents)
         assert re.findall(r'namespace=~?\\\\"(?:argocd|monitoring)|\.(?:argocd|monitoring)\.svc', written) == [], name
     assert set(OTHER_NAMES.values()) <= set(found)
@@ -295,9 +295,9 @@ def test_a_part_is_added_by_its_role_and_one_line_and_removed_again(tmp_path: Pa
     wrong = {"variables": {"drystone_parts": ["echo", "ech"]}}
     found, refused = render(tmp_path / "with", EVERYTHING, wrong, root=copy)
     order = [step["part"] for step in found["steps"] if step["entry_point"] == "apply"]
-    assert order.index("echo") == order.index("argo_rollouts") + 1  # it is listed first and asks for this place
+    assert order.index("echo") == order.index("argo_rollouts") + 1  # it is listed first, but its contract requires this
     greeter = {one["reference"] for one in found["kind_cluster_prefetch"]}
-    assert len(greeter) < len(found["kind_cluster_prefetch"])  # its image is that of the greeter
+    assert len(greeter) < len(found["kind_cluster_prefetch"])  # it uses the greeter's image
     assert "echo" in found["__kube_prometheus_stack_scraped"]
     policies = [one for one in yaml.safe_load_all(found[EVERYTHING["templates"][0]]) if one]
     assert {one["metadata"]["name"] for one in policies if one["metadata"]["namespace"] == "echo"} == {

@@ -1,4 +1,4 @@
-"""Each version stands once, in the role common; where a tool must repeat it, it is the same."""
+"""The role common defines each version. Repetitions for tools are equal to it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-# Go module -> the pin it has to equal. The leading v, and v0 where upstream numbers its modules so, are Go's.
+# Go modules and their pins. Go adds the leading v, and v0 for modules that upstream numbers like this.
 GO_MODULES = {
     "github.com/argoproj/argo-cd/v3": "argocd",
     "github.com/argoproj/argo-rollouts": "argo_rollouts",
@@ -28,7 +28,7 @@ GO_MODULES = {
     "sigs.k8s.io/kustomize/kustomize/v5": "kustomize",
     "sigs.k8s.io/metrics-server": "metrics_server",
 }
-# What an image of ours is built from, and what tells people the version, must not say another one.
+# The source of an image and the displayed version must be equal to the pin.
 SCANNED = ("app", "bundle", "deploy", "inventories", "playbooks", "plugins", "roles")
 NOT_SCANNED = ("go.mod", "go.sum", "requirements.txt")
 
@@ -38,7 +38,7 @@ def required_modules(text: str) -> dict[str, str]:
 
 
 def test_prometheus_module_is_at_the_pin(root: Path, pins: dict[str, str]) -> None:
-    # Its module of v3.14.0 is called v0.314.0.
+    # Its Go module of version 3.14.0 has the version v0.314.0.
     major, minor, patch = pins["prometheus"].split(".")
     required = required_modules((root / "bundle/go.mod").read_text())
     assert required["github.com/prometheus/prometheus"] == f"0.{major}{int(minor):02}.{patch}"
@@ -83,8 +83,8 @@ def test_the_commit_publisher_says_its_pinned_version(root: Path, pins: dict[str
     assert f'VERSION = "{pins["commit_publisher"]}"' in (root / "app/commit_publisher/__init__.py").read_text()
 
 
-# Argo CD reads deploy/ and none of our variables: tests/unit/deploy compares its images with the pins. A program says
-# its own version, as the tests above have it.
+# Argo CD reads deploy/ without our variables, so tests/unit/deploy compares its images with the pins. Programs contain
+# their own versions, which the tests above compare.
 ALSO_SAY = {
     "app/commit_publisher/__init__.py": {"commit_publisher"},
     "deploy/components/git-content/kustomization.yaml": {"commit_publisher", "git_sync"},
@@ -92,7 +92,7 @@ ALSO_SAY = {
 
 
 def test_no_version_is_written_a_second_time(root: Path, files: list[Path], pins: dict[str, str]) -> None:
-    # Versions like 1.0.0 or 7.0 are too common to be recognised.
+    # Versions such as 1.0.0 or 7.0 are too common to be found.
     telling = {name: version for name, version in pins.items() if re.fullmatch(r"\d+\.\d+\.\d+", version)}
     telling = {name: version for name, version in telling.items() if not version.endswith(".0.0")}
     wanted = {name: re.compile(rf"(?<![\d.]){re.escape(version)}(?![\d]|\.\d)") for name, version in telling.items()}

@@ -1,4 +1,4 @@
-"""The tables of the READMEs say what the specs, the defaults and the modules say."""
+"""The tables of the READMEs match the specs, the defaults and the modules."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_every_table_is_up_to_date() -> None:
 
 
 def role(folder: Path, options: dict[str, Any], defaults: dict[str, Any], more: dict[str, Any] | None = None) -> Path:
-    """Make a role with these options, and with more for its entry point verify."""
+    """Create a role with these options, and with additional ones for its entry point verify."""
     for name in ("meta", "defaults"):
         (folder / "roles/demo" / name).mkdir(parents=True)
     specs = {"verify": {"options": more or {}}, "main": {"options": options}}
@@ -31,7 +31,7 @@ def role(folder: Path, options: dict[str, Any], defaults: dict[str, Any], more: 
 
 
 def cells(folder: Path, option: dict[str, Any], value: Any = None) -> list[str]:
-    """Give the cells of the row of an option."""
+    """Return the cells in the row of an option."""
     defaults = {} if value is None else {"demo_value": value}
     made = role(folder, {"demo_value": {"description": "Something.", **option}}, defaults)
     line = readme_tables.variables(made).splitlines()[2]

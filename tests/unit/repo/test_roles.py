@@ -1,4 +1,4 @@
-"""What every role promises: its interface said once and truly, its shape, its scenario."""
+"""Rules for all roles: a correct interface, the same structure, and a scenario."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_the_specs_give_the_values_of_the_defaults(role: str) -> None:
                 continue
             value = defaults.get(name)
             if isinstance(value, str) and JINJA.search(value) and option.get("type", "str") in OF_OTHER_TYPES:
-                # Documentation tools want a default of the option's type, so the description says where it comes from.
+                # Documentation tools require a default of the option's type, so the description states the origin.
                 assert "default" not in option, f"{where}: the default is computed: describe it, leave it out"
                 sources = re.findall(r"\bdrystone_\w+", value)
                 unsaid = [source for source in sources if source not in str(option["description"])]
@@ -129,7 +129,7 @@ def test_it_depends_on_common(role: str) -> None:
 @pytest.mark.parametrize("role", OTHERS)
 def test_its_main_task_file_is_a_table_of_contents(role: str) -> None:
     entries = yaml.safe_load((ROOT / "roles" / role / "tasks/main.yml").read_text())
-    # A block is not a step of its own: it gives the entries in it what they have in common.
+    # A block is not a separate step. It defines common properties of its tasks.
     tasks = [task for entry in entries for task in entry.get("block", [entry])]
     calls = {f"ansible.builtin.{verb}_{what}" for verb in ("import", "include") for what in ("tasks", "role")}
     assert [task.get("name") for task in tasks if not calls & set(task)] == []

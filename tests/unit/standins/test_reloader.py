@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reloader's stand-in: one rollout for each change, none for anything else, none lost and none twice after a crash."""
+"""The stand-in of Reloader: exactly one rollout for each change, also after a crash, and none for anything else."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def wait_for(what: Callable[[], bool]) -> bool:
 
 
 class World:
-    """The stand-in on a cluster, as often started and stopped as a test wants."""
+    """The stand-in on a fake cluster. Tests start and stop it."""
 
     def __init__(self, api: FakeApi) -> None:
         self.api = api
@@ -121,14 +121,14 @@ class World:
         return self.variables(name, kind).get("STAKATER_SETTINGS_CONFIGMAP")
 
     def change(self, **data: str) -> str:
-        """Change the ConfigMap and give the hash of what it holds then."""
+        """Change the ConfigMap, and return the hash of its content."""
         self.api.put(config(**data))
         found = self.api.find("ConfigMap", "settings", "dev")
         assert found is not None
         return decide.digest(found)
 
     def settled(self) -> bool:
-        """Whether a further change was served, so everything before it was, too."""
+        """Return whether a further change was processed, which means that all previous ones were."""
         marker = f"marker-{time.time_ns()}"
         asking = workload("marker", {"configmap.reloader.stakater.com/reload": marker})
         self.api.put(asking)
@@ -151,7 +151,7 @@ def world(fake_api: FakeApi) -> Iterator[World]:
     made.stop()
 
 
-# What is asked for, and by whom
+# Annotations
 
 
 def test_the_hash_is_upstream_s() -> None:
@@ -264,7 +264,7 @@ def test_annotations_of_a_pod_template_or_a_configmap_are_refused() -> None:
     assert decide.refusals(left) == []
 
 
-# What a change does
+# Effects of a change
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet", "Rollout"])
@@ -314,7 +314,7 @@ def test_several_changes_are_several_rollouts_and_the_last_one_stays(world: Worl
     world.started()
     for colour in ("blue", "green"):
         now = world.change(colour=colour)
-        assert wait_for(lambda now=now: world.hash("web") == now)  # type: ignore[misc]  # a lambda's default has no type
+        assert wait_for(lambda now=now: world.hash("web") == now)  # type: ignore[misc]  # a default of a lambda has no type
     assert world.rollouts() == ["update Deployment web"] * 2
 
 
@@ -380,7 +380,7 @@ def test_killed_between_two_workloads_it_serves_the_second_later_and_the_first_n
     def die(_count: int) -> None:
         if len(world.rollouts()) == written + 1:
             world.stop()
-            world.api.dead = True  # the first is written, and the answer never arrives
+            world.api.dead = True  # the first change is written, but its response is lost
 
     world.api.on_write = die
     second = world.change(colour="green")
@@ -530,7 +530,7 @@ def test_an_environment_only_upstream_reads_ends_it(
 
 @pytest.fixture
 def program(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """Let main() run here: on the fake cluster, on any free port, and leaving this process as it was."""
+    """Run main() in this process with the fake cluster and a free port, and restore the process afterwards."""
     monkeypatch.setattr(Api, "in_cluster", lambda count: Api(world.api.url, lambda: "token", count=count))
     monkeypatch.setattr(command, "PORT", 0)
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)

@@ -25,7 +25,7 @@ def chart(tmp_path: Path) -> str:
 
 @pytest.fixture
 def fake_binary(tmp_path: Path) -> str:
-    """A helm that tells how it was called, and fails where there are three replicas."""
+    """Create a fake helm that prints its arguments and fails for three replicas."""
     path = tmp_path / "helm"
     path.write_text(
         "#!/bin/sh\n"

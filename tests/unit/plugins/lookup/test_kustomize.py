@@ -15,7 +15,7 @@ from ansible_collections.drystone.platform.plugins.lookup import kustomize
 
 @pytest.fixture
 def fake_binary(tmp_path: Path) -> str:
-    """A kustomize that prints its kustomization, or fails where there is a resource named broken."""
+    """Create a fake kustomize that prints its kustomization, or fails for a resource with the name broken."""
     path = tmp_path / "kustomize"
     path.write_text(
         '#!/bin/sh\ntest "$1" = build || exit 64\n'

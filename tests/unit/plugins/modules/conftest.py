@@ -14,7 +14,7 @@ import pytest
 
 @pytest.fixture
 def git_module(tmp_path: Path, run_module: t.Callable[..., t.Any]) -> t.Callable[..., dict[str, t.Any]]:
-    """Give what runs a module on an empty repository, beside a folder with something to put into it."""
+    """Return a function that runs a module on an empty repository, and a directory with content for it."""
     subprocess.run(["git", "init", "--quiet", "--bare", tmp_path / "server"], check=True)
     (tmp_path / "deploy").mkdir()
     (tmp_path / "deploy" / "a.yaml").write_text("a: 1\n")

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files from a server that stands for their publishers: right, wrong, missing, cut, unreachable, there already."""
+"""Downloads from a fake publisher: correct, wrong, missing, truncated, unreachable and already present files."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ REPOSITORY = {
     "part-1.2.0/manifests/base/one.yaml": b"kind: One\n",
     "part-1.2.0/manifests/two.yaml": b"kind: Two\n",
 }
-# Made by Go: dirhash.HashDir of the folder manifests, without a prefix.
+# The result of dirhash.HashDir of Go for the directory manifests without a prefix.
 TREE_SUM = "h1:dKtz5cZ8ZQ5/GnJDoC/6VRGPhAtSq1H26M0iHmhXZJU="
 
 
 class Site:
-    """A publisher with one tool, and a cache that wants it."""
+    """A publisher with one tool, and a cache that needs it."""
 
     def __init__(self, root: Path, upstream: FakeUpstream) -> None:
         self.root = root
@@ -64,7 +64,7 @@ def site(tmp_path: Path, fake_upstream: FakeUpstream) -> Site:
 
 @pytest.fixture
 def tree(site: Site) -> Wanted:
-    """A folder of a repository at a tag, as its publisher packs it on demand."""
+    """Publish a directory of a repository at a tag as an archive that is created on demand."""
     site.upstream.add_file(ARCHIVE, site.upstream.tar_gz(REPOSITORY))
     return Wanted(
         "part",

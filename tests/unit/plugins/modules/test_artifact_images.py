@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is decided and asked of docker and skopeo; tests/integration/test_upstream.py runs the real ones."""
+"""Decisions and calls of docker and skopeo. tests/integration/test_upstream.py uses the real programs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TOOL = Image("tool", "quay.io", "org/tool:v1", "tool:v2", setting="the_pin")
 
 
 class Engine:
-    """Docker and skopeo as far as they are used; a copy shows in the storage as a registry would leave it."""
+    """Fakes of docker and skopeo. A copy creates the same files in the storage as a registry."""
 
     def __init__(self, storage: Path) -> None:
         self.storage = storage
@@ -248,7 +248,7 @@ def test_all_failures_are_told_at_once_and_the_rest_is_there(site: Site) -> None
 
 
 class Docker:
-    """Answers of docker by its verb, and what was asked."""
+    """A fake docker with answers by subcommand that records its calls."""
 
     def __init__(self, **answers: Result) -> None:
         self.answers = answers

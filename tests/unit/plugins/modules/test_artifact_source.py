@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which way is taken, with a real make and a real server."""
+"""The choice of the source with a real make and a real server."""
 
 from __future__ import annotations
 

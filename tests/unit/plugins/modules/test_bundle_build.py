@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The build as it runs: a real make on a small graph of the same shape."""
+"""Builds with a real make and a small build graph of the same structure."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_a_make_around_it_changes_nothing(graph: Graph, shown: list[str], monkey
 def test_steps_that_begin_together_are_shown_at_once(
     graph: Graph, shown: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lines of both come in one read; the first must not wait for what the second prints."""
+    """Both lines arrive in one read. The first one must be shown without waiting for further output."""
     monkeypatch.setattr(action, "HEARTBEAT", 0.1)
     both = r"printf '10:00:00 compile one\n10:00:00 compile two\n'; sleep 1"
     assert "failed" not in graph.build(f"{{ {both}; }}")

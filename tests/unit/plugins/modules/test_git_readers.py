@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module as Ansible runs it: a process of its own against a server over HTTP."""
+"""The module as Ansible runs it, in a separate process, against a fake API server."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The modules as Ansible runs them: processes of their own, real git, and Secrets in an API over HTTP."""
+"""The modules as Ansible runs them, in separate processes, with real git and a fake API server."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _https(fake_git: FakeGit, **options: t.Any) -> dict[str, t.Any]:
 
 
 def _forms(secret: str) -> set[str]:
-    """A secret as it could turn up: whole, by line, escaped and encoded."""
+    """Return the forms in which a secret could appear: whole, by line, escaped and encoded."""
     lines = {line for line in secret.splitlines() if line and "-----" not in line}
     whole = {secret, secret.strip()}
     encoded = {base64.b64encode(text.encode()).decode() for text in whole} | {quote(text, safe="") for text in whole}

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module as Ansible runs it: a process of its own, real git, and Secrets in an API over HTTP."""
+"""The module as Ansible runs it, in a separate process, with real git and a fake API server."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def run(kubeconfig: str, fake_git: FakeGit) -> Runner:
 
 @pytest.fixture
 def stored(kubeconfig: str, fake_git: FakeGit) -> str:
-    """Have a Secret with a key that reads, and return its public half."""
+    """Create a Secret with a key that can read, and return the public key."""
     key = new_key()
     fake_git.authorize(public_line(key))
     request = Request("dev", NAME, repository=fake_git.ssh_url, private_key=key, known_hosts=fake_git.known_hosts)

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Only what a kubelet may rightly ask for is approved; everything else stays pending and is told with the reason."""
+"""Only valid requests of kubelets are approved. All others stay pending and are reported with the reason."""
 
 from __future__ import annotations
 

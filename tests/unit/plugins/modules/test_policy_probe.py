@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is enforced is told from connections, never from objects, and nothing is left behind."""
+"""The probe determines enforcement from connections instead of objects, and leaves no objects behind."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ADDRESSES = {"own": "10.96.0.1", "foreign": "10.96.0.2"}
 
 
 class Cluster:
-    """A fake API server with Services, and a kubelet whose pods say at their end what a network lets through."""
+    """A fake API server with Services, and a fake kubelet whose Pods report the connections that a network allows."""
 
     def __init__(self, api: FakeApi) -> None:
         self.api = api
@@ -68,7 +68,7 @@ class Cluster:
             return [key[3] for key in self.api.store if key[1] == "pods"]
 
     def _run_pods(self) -> None:
-        """Start what is new, and end what was deleted."""
+        """Start new Pods, and end deleted ones."""
         while not self.stopped.wait(0.02):
             with self.api.lock:
                 pods = [copy.deepcopy(stored.object) for key, stored in self.api.store.items() if key[1] == "pods"]
@@ -339,13 +339,13 @@ def run_script(
 
 def test_the_script_tells_what_it_sees_in_the_order_asked(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as shut:
-        shut.bind(("127.0.0.1", 0))  # bound and not listening: refused
+        shut.bind(("127.0.0.1", 0))  # a bound port without a listener refuses connections
         listening = {"address": "127.0.0.1", "port": server.getsockname()[1]}
         refused = {"address": "127.0.0.1", "port": shut.getsockname()[1]}
         targets = [{**listening, "denied": False}, {**refused, "denied": True}, {**listening, "denied": True}]
         seen, seconds = run_script(tmp_path, targets)
     assert seen == ["reached", "refused", "reached"]
-    assert seconds >= 0.6  # that something forbidden goes through is believed only after the settling time
+    assert seconds >= 0.6  # a forbidden connection that succeeds counts only after the settling time
 
 
 @pytest.mark.parametrize("denied", [False, True])
@@ -361,7 +361,7 @@ def test_the_script_does_not_take_what_is_not_there_yet_for_what_is_forbidden(tm
 
 
 def test_the_script_takes_what_is_lost_twice_for_stopped_at_once(tmp_path: Path) -> None:
-    # A full backlog loses what comes: connections to it time out.
+    # With a full backlog, new connections time out.
     with socket.socket() as full, contextlib.ExitStack() as kept:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -384,6 +384,6 @@ def test_the_pod_waits_until_it_is_told_to_end() -> None:
 
 
 def test_the_result_fits_into_what_a_pod_may_report() -> None:
-    # A kubelet cuts a termination message at 4096 bytes.
+    # A kubelet truncates a termination message after 4096 bytes.
     assert len(json.dumps(["unreachable (Network is unreachable)"] * 60)) < 4096
     assert probe_pod("one", "dev", "demo", [], settle=3, longest=60)["spec"]["restartPolicy"] == "Never"

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action as a play runs it: where variables come from, templates, and that it takes no time."""
+"""The action plugin in a play: origins of variables, templates, and its duration."""
 
 from __future__ import annotations
 

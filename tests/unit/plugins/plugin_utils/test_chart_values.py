@@ -56,7 +56,7 @@ def test_known_keys_and_what_the_chart_leaves_open_may_be_set(values: dict[str, 
             {"server": {"spec": {"retentoin": "1d"}}},
             "server.spec.retentoin: the chart does not have this key; the most similar key is server.spec.retention",
         ),
-        # The right key at the wrong place
+        # A correct key in the wrong place
         (
             {"retention": "1d"},
             "retention: the chart does not have this key; the most similar key is server.spec.retention",
@@ -91,7 +91,7 @@ def test_values_are_merged_as_helm_does() -> None:
 
 @pytest.fixture
 def chart(tmp_path: Path) -> Path:
-    """A chart with one subchart in a folder, under an alias, and one packed."""
+    """Create a chart with a subchart in a directory (with an alias) and a packed subchart."""
     (tmp_path / "Chart.yaml").write_text(
         "name: parent\ndependencies: [{name: child, alias: kid}, {name: packed}, {name: absent}]\n"
     )

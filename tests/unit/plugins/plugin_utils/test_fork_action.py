@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A module that is run in a fork of Ansible does and says what it does and says in a new Python."""
+"""A module in a fork of Ansible behaves and reports like in a new Python process."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if t.TYPE_CHECKING:
 
 Object = dict[str, t.Any]
 ROOT = Path(__file__).resolve().parents[4]
-# A host that does much else needs ten seconds for each new Python.
+# A busy host needs ten seconds for each new Python process.
 LONGEST_WAIT = 600
 IN_A_FORK = "in a fork of Ansible"
 IN_A_NEW_PYTHON = "in a new Python: drystone_fork_modules is false"
@@ -49,7 +49,7 @@ needs_forks = pytest.mark.skipif(not IS_TESTED, reason="this ansible-core is not
 
 
 def command(folder: Path, tasks: list[Object], *, fork: bool, **play: t.Any) -> list[str]:
-    """Write a play and return the command that runs it, in forks or not."""
+    """Write a play, and return the command that runs it with or without forks."""
     plays = [{"hosts": "localhost", "gather_facts": False, **play, "tasks": tasks}]
     (folder / "play.yml").write_text(yaml.safe_dump(plays))
     given = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
@@ -69,14 +69,14 @@ run = functools.partial(subprocess.run, cwd=ROOT, capture_output=True, text=True
 
 
 def keep_results(folder: Path, tasks: list[Object]) -> list[Object]:
-    """Add what writes the results of all tasks, by their names, into a file."""
+    """Add a callback that writes the results of all tasks by name to a file."""
     tasks = [{**one, "register": f"seen_{one['name']}"} for one in tasks]
     results = "{{ {" + ", ".join(f"'{one['name']}': seen_{one['name']}" for one in tasks) + "} | to_json }}"
     return [*tasks, {"ansible.builtin.copy": {"dest": str(folder / "results.json"), "content": results}}]
 
 
 def steady(value: t.Any) -> t.Any:
-    """Leave out what differs between any two runs."""
+    """Remove the values that differ between any two runs."""
     if isinstance(value, dict):
         return {key: steady(inner) for key, inner in value.items() if key not in ("elapsed", "output", "exception")}
     return [steady(inner) for inner in value] if isinstance(value, list) else value
@@ -95,7 +95,7 @@ def task(kubeconfig: str, **options: t.Any) -> Object:
 
 
 def play(folder: Path, api: FakeApi, *, fork: bool) -> Object:
-    """Run tasks of many sorts, in a fork or not; return their results by name, and all that was printed."""
+    """Run various tasks with or without forks. Return their results by name, and the output."""
     api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "demo"}})
     kubeconfig = api.kubeconfig(folder / "kubeconfig")
     name, ready = "drystone.platform.apply_set", "drystone.platform.cluster_ready"
@@ -146,12 +146,12 @@ def test_every_result_is_the_same_either_way(tmp_path: Path, fake_api: FakeApi) 
         assert "[WARNING]: Namespace not-there does not exist yet" in output
 
 
-# --- A module that ends in every way that a module can end
+# --- A module with all kinds of endings
 
 
 @pytest.fixture(scope="module")
 def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a path of collections with this one and, in it, the module trial."""
+    """Return a collections path with this collection and the module trial in it."""
     path = tmp_path_factory.mktemp("collections")
     made = path / "ansible_collections/drystone/platform"
     shutil.copytree(ROOT / "plugins", made / "plugins", ignore=shutil.ignore_patterns("__pycache__"))
@@ -169,7 +169,7 @@ def trial(way: str, **more: t.Any) -> Object:
 
 
 def tried(folder: Path, collections: Path, tasks: list[Object], *, fork: bool, **options: t.Any) -> tuple[Object, str]:
-    """Run trials in a fork or not; return their results by name, and what the user sees."""
+    """Run trials with or without forks. Return their results by name, and the output for the user."""
     done = run(
         command(folder, keep_results(folder, tasks), fork=fork),
         env=surroundings(ANSIBLE_COLLECTIONS_PATH=str(collections), ANSIBLE_DEPRECATION_WARNINGS="1"),
@@ -180,7 +180,7 @@ def tried(folder: Path, collections: Path, tasks: list[Object], *, fork: bool, *
 
 
 def of_the_module(text: str) -> str:
-    """Leave out of tracebacks what is not the module's: other files call it, and they lie elsewhere."""
+    """Remove the callers of the module from tracebacks, because their files differ."""
     without_source = re.sub(r'(\n( +)File "[^\n]*)(?:\n\2 +[^\n]+)*', r"\1", text)
     ours = re.sub(r'\n +File "(?![^"\n]*/trial\.py")[^\n]*', "", without_source)
     return re.sub(r'File "[^"\n]*/trial\.py"', 'File "trial.py"', ours)
@@ -228,7 +228,7 @@ def test_tracebacks_are_shown_to_who_asks_for_them(tmp_path: Path, collections: 
 
 @needs_forks
 def test_a_full_disk_is_told_either_way(tmp_path: Path, collections: Path) -> None:
-    # A limit on the size of files stands for a full disk: the same calls fail, and nobody needs to be root for it.
+    # A limit of the file size simulates a full disk without root: the same calls fail.
     def fill() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100 * 1024, 100 * 1024))
 
@@ -241,8 +241,8 @@ def test_a_full_disk_is_told_either_way(tmp_path: Path, collections: Path) -> No
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    # Ansible cannot even pack the module for a new Python. A fork needs no archive, so this is the one case where more
-    # works: a module that writes nothing goes on, and one that writes says itself what is the matter.
+    # Ansible cannot even create the archive for a new Python process. A fork needs no archive. This is the only case in
+    # which more works: a module that writes nothing succeeds, and one that writes reports the error itself.
     forked, usual = output(True), output(False)
     assert re.search(r"ok=2 .*changed=1 .*failed=0 .*ignored=1 ", forked)
     assert "[WARNING]: The trial is nearly over." in forked
@@ -274,7 +274,7 @@ def test_who_stops_ansible_stops_the_module_either_way(
             module = int(read_within(LONGEST_WAIT, reading))
             process.send_signal(number)
             output, _nothing = process.communicate(timeout=LONGEST_WAIT)
-            # The module held the pipe open, so the end of the pipe is the end of the module.
+            # The module keeps the pipe open, so the pipe ends with the module.
             assert read_within(LONGEST_WAIT, reading) == b"", f"module {module} outlives the Ansible that started it"
         finally:
             process.terminate()
@@ -286,17 +286,17 @@ def test_who_stops_ansible_stops_the_module_either_way(
 
 
 def read_within(seconds: float, pipe: int) -> bytes:
-    """Read what comes next from a pipe, or nothing at its end."""
+    """Read from a pipe, or return nothing at its end."""
     ready, _, _ = select.select([pipe], [], [], seconds)
     assert ready, f"nothing came within {seconds} s"
     return os.read(pipe, 100)
 
 
-# --- When a module is run in a fork
+# --- Conditions for a fork
 
 
 def action(**differs: t.Any) -> ActionModule:
-    """Give an action whose task is like any of this collection's, but for what differs."""
+    """Return an action for a usual task of this collection with some differences."""
     made: t.Any = object.__new__(ActionModule)
     made._connection = types.SimpleNamespace(transport=differs.get("transport", "local"), become=differs.get("become"))
     made._task = types.SimpleNamespace(async_val=differs.get("async_val", 0), delegate_to=differs.get("delegate_to"))

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A process that is forked for a module behaves like a new Python."""
+"""A process that is forked for a module behaves like a new Python process."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_however_it_ends_it_ends_alone_and_says_why(
 
 
 def a_runner_of_another_version(*, json_params: bytes) -> None:
-    """Stand for a function that takes other arguments than those that it is given."""
+    """Simulate a function whose parameters differ from the given arguments."""
 
 
 @pytest.mark.parametrize("broken", ["run_module", "_start_afresh"])
@@ -133,7 +133,7 @@ def test_a_task_that_is_cut_off_takes_its_module_with_it(tmp_path: Path, monkeyp
     finally:
         signal.signal(signal.SIGUSR1, before)
     os.set_blocking(reading, True)
-    assert os.read(reading, 1) == b""  # the end of the pipe: nobody is left who could write to it
+    assert os.read(reading, 1) == b""  # the end of the pipe: no process can write to it any more
     os.close(reading)
 
 

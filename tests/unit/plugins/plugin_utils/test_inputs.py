@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Variables, right and wrong, against the specs of made-up roles."""
+"""Valid and invalid variables with the specs of fictitious roles."""
 
 from __future__ import annotations
 

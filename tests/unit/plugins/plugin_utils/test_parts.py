@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which parts are deployed, in which order, and who may connect to whom."""
+"""The deployed parts, their order, and the connections between them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_part_is_deployed_where_it_is_listed_not_skipped_and_not_off() -> None
 def test_tags_limit_a_run_to_the_parts_that_they_name(tags: tuple[str, ...], tagged: bool) -> None:
     choice = Choice(["a", "b"], run_tags=tags)
     assert choice.tagged("a") == tagged
-    assert choice.deployed == ["a", "b"]  # what others know of a part does not depend on that
+    assert choice.deployed == ["a", "b"]  # the contract does not depend on this
 
 
 def test_an_unknown_part_is_refused_with_the_nearest_name() -> None:

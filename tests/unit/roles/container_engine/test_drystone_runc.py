@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The runtime shim against the files that the engine hands it, and as a program before a runc that tells all."""
+"""The runtime shim with files of the engine, and as a program with a fake runc that prints its input."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LIMITS = {"RLIMIT_NOFILE": 20000}
 
 
 def process() -> dict[str, Any]:
-    """What docker 20.10 asks for with --privileged."""
+    """Return the process that docker 20.10 requests with --privileged."""
     return {
         "terminal": False,
         "user": {"uid": 0, "gid": 0},
@@ -190,7 +190,7 @@ def run(runc: Path, *arguments: str, driver: str = DRIVER) -> subprocess.Complet
 
 
 def restricted() -> str:
-    """Drive the program as if this host were restricted."""
+    """Return a function that runs the program as on a restricted host."""
     status = f"CapBnd:\\t{RESTRICTED:016x}\\n"
     return DRIVER.replace(
         "; sys.exit",

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the role decides from the list of workloads, rendered as Ansible renders it."""
+"""Decisions of the role for lists of workloads, rendered by Ansible."""
 
 from __future__ import annotations
 

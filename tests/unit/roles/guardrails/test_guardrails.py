@@ -1,10 +1,10 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The policies as rendered allow and forbid exactly what the list of connections says.
+"""The rendered policies allow and forbid exactly the connections in the list.
 
-Where a network plugin enforces policies the role tries the list for real; here the policies are judged by the rules of
-the NetworkPolicy API, so that the list holds wherever they are enforced.
+The role tries the list in a cluster. Here the policies are evaluated by the rules of the NetworkPolicy API, so that the
+list is correct for each network plugin that enforces policies.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ENVIRONMENTS = ["dev", "staging", "production"]
 NODE, POD = "172.20.0.2", "10.244.1.9"
 Object = dict[str, Any]
 
-# Service -> labels of its pods (None: on the host's network), port of the Service -> port of the pod
+# Services with the labels of their Pods (None: in the host's network) and their ports with the ports of the Pods
 GREETER = ({"app.kubernetes.io/name": "greeter"}, {8000: 8000})
 SERVICES: dict[tuple[str, str], tuple[dict[str, str] | None, dict[int, int]]] = {
     ("kube-system", "kube-dns"): ({"k8s-app": "kube-dns"}, {53: 53}),
@@ -88,7 +88,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
 
 
 def argocd_policies(rendered: Rendered) -> list[Object]:
-    """What the role argocd makes of upstream's policies; Redis' stays upstream's."""
+    """Return upstream's policies with the patches of the role argocd. The policy of Redis is unchanged."""
     parts = ["argocd-server", "argocd-repo-server", "argocd-application-controller"]
     redis = [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": name}}} for name in parts]
     spec = {"ingress": [{"from": redis, "ports": [{"protocol": "TCP", "port": 6379}]}]}
@@ -107,13 +107,13 @@ def argocd_policies(rendered: Rendered) -> list[Object]:
 @pytest.fixture(scope="module")
 def policies(rendered: Rendered) -> list[Object]:
     (greeter,) = documents(ROOT / "deploy/workloads/greeter/base/network-policy.yaml")
-    greeter["spec"]["ingress"][0]["ports"] = [{"protocol": "TCP", "port": 8000}]  # the port named http
+    greeter["spec"]["ingress"][0]["ports"] = [{"protocol": "TCP", "port": 8000}]  # the port with the name http
     apps = [{**greeter, "metadata": {"name": "greeter", "namespace": name}} for name in ENVIRONMENTS]
     return rendered.policies + argocd_policies(rendered) + apps
 
 
 class End:
-    """One end of a connection: a pod, or a node if it has no labels."""
+    """One end of a connection: a Pod, or a node if there are no labels."""
 
     def __init__(self, namespace: str, labels: dict[str, str] | None) -> None:
         self.namespace = namespace
@@ -144,7 +144,7 @@ def matches(peer: Object, end: End, namespace: str) -> bool:
 
 
 def passes(policies: list[Object], direction: str, own: End, other: End, port: int) -> bool:
-    """Whether the policies of one end let a connection in or out."""
+    """Return whether the policies of one end allow a connection."""
     if own.labels is None:
         return True
     about = [
@@ -261,7 +261,7 @@ def test_an_environment_is_closed_both_ways_and_bounded(rendered: Rendered, envi
 
 
 def test_the_quota_has_room_for_the_greeter_while_it_rolls_in_production(rendered: Rendered) -> None:
-    # Five replicas and the one that comes first in a rollout, at the sizes of production.
+    # Five replicas and an additional Pod of a rollout, with the sizes of production.
     path = ROOT / "deploy/environments/production/greeter/kustomization.yaml"
     patches = {
         one["target"]["kind"]: yaml.safe_load(one["patch"]) for one in yaml.safe_load(path.read_text())["patches"]
@@ -304,5 +304,5 @@ def test_the_git_server_lets_in_what_has_content_from_git_and_nothing_else(polic
     syncer = End("elsewhere", {"drystone.dev/git-content": "site"})
     assert passes(policies, "Ingress", server, syncer, port)
     assert not passes(policies, "Ingress", server, End("dev", GREETER[0]), port)
-    # Out of an environment the role git_sync lets it.
+    # The role git_sync allows the egress from an environment.
     assert not allowed(policies, End("dev", {"drystone.dev/git-content": "site"}), server, port)

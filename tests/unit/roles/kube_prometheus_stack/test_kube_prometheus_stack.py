@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the role sets in the chart, what the chart makes of it, and what alerts and dashboards say."""
+"""The values of the role, the objects that the chart renders, alerts and dashboards."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ PLAYBOOK = """\
 
 
 def evaluate(folder: Path, variables: dict[str, Any]) -> dict[str, Any]:
-    """Have Ansible work out what the role would set and apply."""
+    """Let Ansible render the values and objects of the role."""
     out = folder / "out.json"
     common = ROOT / "roles/common/defaults/main.yml"
     (folder / "playbook.yml").write_text(PLAYBOOK.format(role=ROLE, common=common, out=out))
@@ -108,7 +108,7 @@ def objects(helm: str, values: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def keys(tree: dict[str, Any], like: dict[str, Any]) -> set[str]:
-    """The paths of a tree, down to where the other one leaves open what may be there."""
+    """Return the paths of a tree, down to places where the other tree accepts everything."""
     found: set[str] = set()
     for key, value in tree.items():
         below = like.get(key)
@@ -179,7 +179,7 @@ def test_what_only_the_upstream_chart_has_is_refused(helm: str, values: dict[str
         rendered(helm, {**values, "grafana": {"enabled": True}})
 
 
-# --- what the chart makes ---
+# --- objects of the chart ---
 
 
 def pod_specs(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -250,7 +250,7 @@ def test_each_target_has_a_monitor(objects: list[dict[str, Any]]) -> None:
 
 def test_monitors_select_services_that_there_are(objects: list[dict[str, Any]]) -> None:
     labels = [one["metadata"]["labels"] for one in objects if one["kind"] == "Service"]
-    # The API server's is Kubernetes' own, and the operator makes the kubelets'.
+    # Kubernetes creates the Service of the API server, and the operator creates that of kubelets.
     for monitor in (one for one in objects if one["kind"] == "ServiceMonitor"):
         wanted = monitor["spec"]["selector"]["matchLabels"].items()
         found = sum(wanted <= one.items() for one in labels)
@@ -278,7 +278,7 @@ def test_every_alert_has_its_section_in_the_runbook() -> None:
 
 
 def anchors(page: str) -> list[str]:
-    """Give the anchors of a page's headings as GitHub makes them."""
+    """Return the anchors of a page's headings as GitHub forms them."""
     headings = re.findall(r"^#+ +(.+?) *$", page, re.MULTILINE)
     return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
 

@@ -1,10 +1,10 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Killed at any moment, the next start converges, and what was published stays whole all the while.
+"""After a kill at any moment, the next start converges, and published content is complete at all times.
 
-A process is killed before each of its steps in turn: before each change of a file, a folder or a link, and before each
-Git. Killing Git itself, in the middle of what it does, is left to chance, and so is killing both at once.
+The tests kill a process before each of its steps: before each change of a file, a directory or a link, and before each
+call of Git. The tests that kill Git itself, or both at once, choose random moments.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ WRITING = os.O_WRONLY | os.O_RDWR
 
 
 def run(world: World, *flags: str, kill_before: int = 0) -> int:
-    """Run git-sync once in a process of its own; it may be killed before one of its steps. Give its exit status."""
+    """Run git-sync once in a separate process, which may be killed before one of its steps. Return its exit status."""
     log = world.folder / "log"
     process = os.fork()
     if process:
@@ -63,13 +63,13 @@ def run(world: World, *flags: str, kill_before: int = 0) -> int:
 
         sys.addaudithook(count)
         os._exit(command.main(world.flags("--one-time", "--max-failures=0", *flags)))
-    except BaseException:  # noqa: BLE001  whatever it is, this process must not go on as a test
+    except BaseException:  # noqa: BLE001  this process must end after any exception
         log.write_text(traceback.format_exc())
         os._exit(99)
 
 
 def whole(world: World, *commits: str) -> None:
-    """See that what the link shows is the whole of one of these commits."""
+    """Check that the link leads to the complete content of one of these commits."""
     published = world.published()
     assert published in commits
     listed = (line.split() for line in world.remote.git("ls-tree", "-r", published).splitlines())
@@ -77,7 +77,7 @@ def whole(world: World, *commits: str) -> None:
 
 
 def blobs(folder: Path) -> dict[str, str]:
-    """Hash all files of a folder as Git does."""
+    """Return the Git hashes of all files in a directory."""
     found = {}
     for path in folder.rglob("*"):
         if path.is_file() and path.name != ".git":
@@ -87,7 +87,7 @@ def blobs(folder: Path) -> dict[str, str]:
 
 
 def clean(world: World, commit: str) -> None:
-    """See that nothing but this commit is left, and that the next sync has nothing to mend."""
+    """Check that only this commit is left, and that the next sync repairs nothing."""
     whole(world, commit)
     assert world.worktrees() == {commit}
     assert {path.name for path in world.root.iterdir()} == {".git", ".worktrees", "link"}
@@ -98,14 +98,14 @@ def clean(world: World, commit: str) -> None:
 
 
 def at_each_step(world: World, prepare: Callable[[], None], after: Callable[[], None], *flags: str) -> int:
-    """Kill it before its first step, its second one and so on, and start it again each time; give their number."""
+    """Kill git-sync before its first step, its second step and so on, and restart it. Return the number of steps."""
     for step in range(1, 1000):
         prepare()
         status = run(world, *flags, kill_before=step)
         log = (world.folder / "log").read_text()
         assert status in (0, -signal.SIGKILL), log
         after()
-        # Nothing is killed any more.
+        # All steps are done: this run was not killed.
         assert run(world, *flags) == 0, (world.folder / "log").read_text()
         clean(world, world.remote.head())
         if status == 0:
@@ -135,7 +135,7 @@ def test_killed_at_each_step_of_the_first_sync(content: World) -> None:
 
 
 def test_killed_at_each_step_of_an_update(content: World) -> None:
-    """At each moment one of the two commits is there, the whole of it."""
+    """At each moment one of the two commits is published completely."""
     world = content
     first = world.remote.head()
     assert run(world) == 0
@@ -148,7 +148,7 @@ def test_killed_at_each_step_of_an_update(content: World) -> None:
 
 
 def test_killed_at_each_step_of_mending_a_repository(content: World) -> None:
-    """Git's part is lost; what is published stays until the same commit is there anew."""
+    """Git's data is lost. Published content stays until the same commit is available again."""
     world = content
     commit = world.remote.head()
     assert run(world) == 0
@@ -159,7 +159,7 @@ def test_killed_at_each_step_of_mending_a_repository(content: World) -> None:
 
     def after() -> None:
         nonlocal missing
-        # Two names change one after the other: between them, and nowhere else, the link leads to nothing.
+        # Two names change one after the other. Only between both changes, the link is broken.
         if (world.link / ".git").exists():
             whole(world, commit)
         else:
@@ -178,7 +178,7 @@ def test_killed_at_each_step_with_a_sparse_checkout_and_a_stale_worktree(content
     copy(world.root, before)
     commit = world.remote.commit("changed", "folder-1/page")
     flags = (f"--sparse-checkout-file={patterns}", "--stale-worktree-timeout=0")
-    # The steps are those of any update but for a few, so one in three has to do.
+    # Most steps are those of any update, so every third one is enough.
     for step in range(1, 1000, 3):
         copy(before, world.root)
         status = run(world, *flags, kill_before=step)
@@ -192,7 +192,7 @@ def test_killed_at_each_step_with_a_sparse_checkout_and_a_stale_worktree(content
 
 
 def test_killed_again_and_again_at_any_moment(content: World) -> None:
-    """The process alone, so that what it started goes on for a while and meets the next one."""
+    """Kill only the process, so that its children continue for a while beside the next process."""
     world = content
     for number in range(300):
         (world.remote.path / f"many-{number}").write_text(f"{number}\n" * 50)
@@ -230,7 +230,7 @@ wait $child
 
 
 def test_killed_with_its_git(content: World) -> None:
-    """As a container is killed: everything at once. Git leaves half of what it was at, and its locks."""
+    """Kill all processes at once, like a container. Git leaves incomplete files and locks."""
     world = content
     for number in range(300):
         (world.remote.path / f"many-{number}").write_text(f"{number}\n" * 50)
@@ -252,7 +252,7 @@ def test_killed_with_its_git(content: World) -> None:
     clean(world, commits[-1])
 
 
-# --- what may be left behind, one by one ---
+# --- single leftovers ---
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_a_lock_that_was_left(world: World, lock: str) -> None:
 
 
 def test_a_lock_that_was_left_while_it_runs(world: World) -> None:
-    """As a git does that was killed for want of time or memory: mended at once, without a failure."""
+    """A git that was killed because of time or memory leaves a lock. It is removed at once, without a failure."""
     running = world.synced("--max-failures=0")
     with running.paused():
         (world.root / ".git/shallow.lock").touch()
@@ -293,7 +293,7 @@ def test_a_lock_that_was_left_while_it_runs(world: World) -> None:
 
 
 def test_what_is_in_use_is_not_taken_for_a_leftover(world: World) -> None:
-    """Two on one root: the second one waits until the first one has ended."""
+    """If two processes use one root, the second one waits for the first one."""
     assert run(world) == 0
     running = world.synced()
     second = world.start()
@@ -384,12 +384,12 @@ def test_what_was_left_or_spoilt(world: World, spoil: Callable[[World], None], n
         world.remote.commit("second")
     assert run(world) == 0, (world.folder / "log").read_text()
     if spoil is leave_link and not newer:
-        (world.root / ".link.partial").unlink()  # of no harm until the next link is made
+        (world.root / ".link.partial").unlink()  # harmless until the next link is created
     clean(world, world.remote.head())
 
 
 def test_what_is_published_stays_while_nothing_can_be_fetched(world: World) -> None:
-    """Git's part spoilt and the remote away: the last good content is served all the same."""
+    """Git's data is broken and the remote is unavailable. The last good content is still served."""
     assert run(world) == 0
     spoil_objects(world)
     away = world.folder / "away"
@@ -405,7 +405,7 @@ def test_what_is_published_stays_while_nothing_can_be_fetched(world: World) -> N
 
 
 def test_a_full_disk_leaves_what_is_published(world: World, tmp_path: Path) -> None:
-    """There is no room for the new commit: the old one stays, and the room that was taken is given back."""
+    """There is no space for the new commit. The old one stays, and the used space is freed."""
     limited = tmp_path / "limited"
     limited.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(limited)]

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who is let in, that new credentials are used at once, and that none is shown."""
+"""Access with credentials, immediate use of new credentials, and confidentiality."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_password_is_read_again_for_each_sync(world: World, over_http: GitOver
     password.write_text("changed-password\n")
     commit = world.remote.commit("second")
     assert wait_for(lambda: world.published() == commit), running.log()
-    # Whoever takes it from the server takes it from here, too: nothing of it is kept anywhere.
+    # A credential that is removed from the server has no effect here either, because no copy is kept.
     over_http.password = "changed again"
     assert wait_for(error.exists)
     for place in (running.log(), error.read_text()):
@@ -86,7 +86,7 @@ def test_a_password_of_any_characters(world: World, over_http: GitOverHttp) -> N
 
 
 def test_a_password_is_for_its_host_alone(world: World, over_http: GitOverHttp) -> None:
-    """Git that is sent elsewhere, by a rewritten address or a redirection, gets none to give away."""
+    """Git gets no password for another host, neither by a rewritten URL nor by a redirect."""
     password = world.write("password", "right")
     other = over_http.url.replace("127.0.0.1", "localhost")
     config = f'"url.{other}.insteadOf":"{over_http.url}"'

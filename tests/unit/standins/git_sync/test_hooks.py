@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hooks are told of each commit at least once, of the newest one last; probes and metrics tell how it is."""
+"""Hooks are called at least once for each commit, and last for the newest one. Probes and metrics show the state."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_webhook_is_called_for_each_commit(world: World, listener: Listener) -
     noops = running.metric('git_sync_count_total{status="noop"}')
     assert wait_for(lambda: running.metric('git_sync_count_total{status="noop"}') > noops + 2)
     assert listener.told() == [first, second]
-    # Once more at the next start, though nothing has changed
+    # Called again at the next start, although nothing has changed
     running.stop()
     again = world.synced(f"--webhook-url={listener.url}")
     assert wait_for(lambda: listener.told() == [first, second, second]), again.log()
@@ -131,7 +131,7 @@ def test_an_exechook_once(world: World, text: str, expected: int) -> None:
 
 
 def test_both_hooks_once(world: World, listener: Listener) -> None:
-    """The one that fails does not keep the other one from being waited for."""
+    """A failing hook does not prevent waiting for the other one."""
     listener.status = 500
     seen = world.folder / "seen"
     done = world.once(hook(world, f"sleep 0.3; echo ran >>{seen}"), f"--webhook-url={listener.url}")
@@ -139,7 +139,7 @@ def test_both_hooks_once(world: World, listener: Listener) -> None:
 
 
 def test_an_exechook_is_run_at_the_start_for_what_is_there(world: World) -> None:
-    """Whoever was killed between publishing and telling tells it now."""
+    """A process that was killed between publishing and the hook calls the hook at its next start."""
     assert world.once().status == 0
     seen = world.folder / "seen"
     assert world.once(hook(world, f'echo "$GITSYNC_HASH" >>{seen}')).status == 0
@@ -195,7 +195,7 @@ def test_probes_before_and_after_the_first_sync(world: World) -> None:
     away.rename(world.remote.path)
     assert wait_for(running.ready), running.log()
     assert world.text() == "first"
-    # For ever: who serves what is there should not be taken out because there is nothing newer to be had.
+    # The probe stays successful: a Pod that serves its content must not be removed because there is no newer content.
     world.remote.path.rename(away)
     assert wait_for(lambda: running.metric('git_sync_count_total{status="error"}') > 2)
     assert running.get("/") == (200, "")
@@ -237,7 +237,7 @@ def test_a_port_that_is_taken(world: World, listener: Listener) -> None:
 
 
 def gone(pid: int) -> bool:
-    """Tell whether there is no such process any more, not even one that nobody has waited for."""
+    """Return whether the process does not exist any more, not even as a zombie."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -255,7 +255,7 @@ def test_it_ends_when_it_is_told_to(world: World, number: signal.Signals, status
 
 
 def test_it_ends_in_the_middle_of_a_sync_and_of_a_hook(world: World) -> None:
-    """What it started ends with it, and nothing was an error."""
+    """Its children end with it, and no error is counted."""
     pids = world.folder / "pids"
     running = world.synced(hook(world, f"sleep 600 & echo $! $$ >>{pids}; wait"))
     assert wait_for(lambda: lines(pids)), running.log()
@@ -273,7 +273,7 @@ def test_it_ends_in_the_middle_of_a_sync_and_of_a_hook(world: World) -> None:
 
 
 def test_it_ends_as_the_first_process_of_a_container(world: World) -> None:
-    """Signals reach it there only because it has handlers for them."""
+    """As process 1 it only receives signals for which it has handlers."""
     running = world.start()
     assert wait_for(running.ready), running.log()
     caught = next(

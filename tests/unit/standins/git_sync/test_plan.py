@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The test plan names tests that there are, and each of upstream's cases once."""
+"""The test plan contains only existing tests, and each of upstream's cases once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).parent
-CASES = 88  # functions e2e::* in test_e2e.sh of the version that is stood in for
+CASES = 88  # functions e2e::* in test_e2e.sh of the version that the stand-in replaces
 
 
 def test_every_test_that_is_named_exists() -> None:

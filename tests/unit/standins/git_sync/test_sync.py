@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ends up below the root: from an empty one, for each kind of ref, again and again."""
+"""The content of the root directory: from an empty one, for each kind of ref, and after repeated syncs."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_root_whose_repository_has_no_such_branch(world: World) -> None:
 
 
 def test_a_root_that_others_use(world: World) -> None:
-    """Git's files must be readable at another path by another container."""
+    """Another container must be able to read Git's files at another path."""
     assert world.once().status == 0
     elsewhere = world.folder / "elsewhere"
     world.root.rename(elsewhere)
@@ -179,7 +179,7 @@ def test_a_full_commit_once(world: World) -> None:
 
 @pytest.mark.parametrize("depth", ["--depth=1", "--depth=0"])
 def test_one_full_commit_after_another(world: World, depth: str) -> None:
-    """Neither is what a branch points to, so each has to be asked for by itself."""
+    """No branch points to these commits, so each must be fetched by its hash."""
     commits = [world.remote.commit(f"change {number}") for number in range(4)]
     for number in (1, 2, 0):
         assert world.once(f"--ref={commits[number]}", depth).status == 0
@@ -215,7 +215,7 @@ def test_a_file_named_like_the_commit(world: World) -> None:
 
 
 def test_a_rewritten_history(world: World) -> None:
-    """Force-pushed, with nothing left in common."""
+    """The new history has no common commit."""
     running = world.synced()
     for number in range(3):
         world.remote.git("checkout", "--quiet", "--orphan", f"new-{number}")
@@ -305,7 +305,7 @@ def test_replaced_worktrees_stay_for_their_time(world: World) -> None:
         assert wait_for(lambda: world.published() == commits[-1]), running.log()
     assert world.worktrees() == set(commits)
     assert not (world.root / ".worktrees" / commits[0] / "file-2").exists()
-    # The first one was replaced long ago; the second one is kept, and so is the one that is published, however old.
+    # The first one was replaced long ago. The second one and the published one are kept, regardless of age.
     for commit, age in ((commits[0], 4000), (commits[1], 3000), (commits[2], 9000)):
         then = time.time() - age
         os.utime(world.root / ".worktrees" / commit, (then, then))
@@ -317,7 +317,7 @@ def test_their_time_goes_on_over_a_restart(world: World) -> None:
     assert world.once("--stale-worktree-timeout=1h").status == 0
     old = time.time() - 9000
     os.utime(world.root / ".worktrees" / first, (old, old))
-    # It begins when it is replaced, not when it was made.
+    # The time starts when it is replaced, not when it is created.
     second = world.remote.commit("second")
     assert world.once("--stale-worktree-timeout=1h").status == 0
     assert world.worktrees() == {first, second}
@@ -432,7 +432,7 @@ def test_sparse_checkout(world: World) -> None:
     assert wait_for(lambda: world.published() == commit), running.log()
     assert [path.name for path in (world.link / "docs").iterdir()] == ["wanted"]
     assert running.stop().status == 143
-    # Other files, and all of them again, at the next start
+    # Other files, and then all files again, at the next start
     patterns.write_text("/src/\n")
     assert world.once(f"--sparse-checkout-file={patterns}").status == 0
     assert {path.name for path in world.link.iterdir()} == {".git", "src"}
@@ -576,7 +576,7 @@ def test_git_s_own_settings(world: World) -> None:
 
 
 def test_nobody_s_settings_but_those(world: World) -> None:
-    """Neither the user's, nor hooks, nor templates, nor another repository that the environment names."""
+    """Git uses neither the user's settings, nor hooks, templates or another repository in the environment."""
     hook = world.program("hook", f"#!/bin/sh\ntouch {world.folder}/hooked\n")
     world.write(".gitconfig", f"[core]\nhooksPath = {world.bin}\n[url 'file:///nonexistent/']\ninsteadOf = file:///\n")
     hook.rename(world.bin / "post-checkout")
@@ -600,7 +600,7 @@ def test_hostile_content_stays_in_its_worktree(world: World) -> None:
     os.symlink(world.folder, world.remote.path / "to-a-folder")
     world.remote.commit("links that lead out")
     assert world.once().status == 0
-    # The same names, now a folder with files: they must not be written through the old links.
+    # The same names are now a directory with files, which must not be written through the old links.
     for name in ("to-a-file", "to-a-folder"):
         (world.remote.path / name).unlink()
     world.remote.commit("overwritten", "to-a-folder/outside")

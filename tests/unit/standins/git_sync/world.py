@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Real repositories, a real git-sync, and what is between them: files, a fake ssh, an HTTP server with passwords."""
+"""Real repositories and a real git-sync, connected by files, a fake ssh or an HTTP server with passwords."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[4]
-# Far more than anything takes, however loaded the machine is.
+# Much longer than any operation takes, even on a busy machine.
 LIMIT = 60.0
 FAKE_SSH = """\
 #!/bin/sh
@@ -53,7 +53,7 @@ exit 255
 
 
 def wait_for(what: Callable[[], Any]) -> bool:
-    """Look again and again until it is so."""
+    """Poll until the condition is true."""
     deadline = time.monotonic() + LIMIT
     while not (found := bool(what())) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -72,7 +72,7 @@ def free_port() -> int:
 
 
 class Remote:
-    """A repository that somebody pushes to."""
+    """A repository that receives pushes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -90,7 +90,7 @@ class Remote:
         return subprocess.run(command, env=variables, check=True, capture_output=True, text=True).stdout.strip()
 
     def commit(self, text: str, name: str = "file") -> str:
-        """Change a file and give the commit that did it."""
+        """Change a file, and return the commit."""
         file = self.path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
@@ -104,7 +104,7 @@ class Remote:
 
 @dataclasses.dataclass
 class Done:
-    """A git-sync that has ended."""
+    """A finished git-sync process."""
 
     status: int
     log: str
@@ -114,7 +114,7 @@ class Done:
 
 
 class Running:
-    """A git-sync that runs."""
+    """A running git-sync process."""
 
     def __init__(self, command: list[str], variables: dict[str, str], log: Path, port: int) -> None:
         self._log = log
@@ -126,7 +126,7 @@ class Running:
         return self._log.read_text()
 
     def said(self, text: str) -> bool:
-        """Wait until it says something."""
+        """Wait until its output contains a text."""
         return wait_for(lambda: text in self.log())
 
     def get(self, path: str, method: str = "GET") -> tuple[int, str]:
@@ -137,7 +137,7 @@ class Running:
             return answer.status, answer.read().decode()
 
     def ready(self) -> bool:
-        """Tell whether its startup probe would succeed."""
+        """Return whether its startup probe would succeed."""
         try:
             return self.get("/")[0] == 200
         except OSError:
@@ -159,7 +159,7 @@ class Running:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Keep it from noticing, until something is as it should be found."""
+        """Pause the process while the test changes something."""
         self.process.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -168,7 +168,7 @@ class Running:
 
 
 class World:
-    """A remote, a root, and git-syncs between them."""
+    """A remote, a root directory, and git-sync processes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -200,7 +200,7 @@ class World:
         return [sys.executable, "-m", "bundle.standins.git_sync", *self.flags(*flags)]
 
     def start(self, *flags: str, **variables: str) -> Running:
-        """Start one that goes on."""
+        """Start a git-sync that keeps running."""
         port = free_port()
         bind = (f"--http-bind=127.0.0.1:{port}", "--http-metrics")
         log = self.folder / f"log-{len(self.running)}"
@@ -208,13 +208,13 @@ class World:
         return self.running[-1]
 
     def synced(self, *flags: str) -> Running:
-        """Start one and wait for its first sync."""
+        """Start a git-sync, and wait for its first sync."""
         running = self.start(*flags)
         assert wait_for(running.ready), running.log()
         return running
 
     def once(self, *flags: str, **variables: str) -> Done:
-        """Run one for one sync."""
+        """Run a git-sync for a single sync."""
         command = self.command("--one-time", "--max-failures=0", *flags)
         done = subprocess.run(
             command, env=self.variables(**variables), check=False, capture_output=True, text=True, timeout=LIMIT
@@ -222,14 +222,14 @@ class World:
         assert not done.stdout
         return Done(done.returncode, done.stderr)
 
-    # --- what it left ---
+    # --- results ---
 
     @property
     def link(self) -> Path:
         return self.root / "link"
 
     def published(self) -> str:
-        """Tell which commit the link names; empty without one."""
+        """Return the commit of the link, or an empty string."""
         return self.link.readlink().name if self.link.is_symlink() else ""
 
     def text(self, name: str = "file") -> str:
@@ -240,7 +240,7 @@ class World:
         return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
     def git(self, *arguments: str) -> str:
-        """Ask Git about the root, as a consumer would."""
+        """Run Git in the root directory like a consumer."""
         variables = {**environment(self.folder), "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
         command = ["git", "-C", *arguments]
         return subprocess.run(command, env=variables, check=True, capture_output=True, text=True).stdout.strip()
@@ -251,7 +251,7 @@ class World:
         return file
 
     def program(self, name: str, text: str) -> Path:
-        """Put a program before all others of its name."""
+        """Put a program on PATH before others with its name."""
         file = self.bin / name
         file.write_text(text)
         file.chmod(0o755)
@@ -273,7 +273,7 @@ class World:
 
 
 class GitOverHttp:
-    """A server of a repository that wants a user and a password."""
+    """A Git server that requires a user and a password."""
 
     def __init__(self, remote: Remote) -> None:
         self.username, self.password = "reader", "right"
@@ -317,10 +317,10 @@ class GitOverHttp:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_POST = do_GET  # noqa: N815  the name that the class it extends looks for
+            do_POST = do_GET  # noqa: N815  the name that the base class requires
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name of the method it replaces
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/{remote.path.name}/.git"
@@ -332,7 +332,7 @@ class GitOverHttp:
 
 
 class Listener:
-    """Who is told by the webhook."""
+    """The receiver of the webhook."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str, int]] = []
@@ -346,10 +346,10 @@ class Listener:
                 self.send_response(listening.status)
                 self.end_headers()
 
-            do_PUT = do_POST  # noqa: N815  the name that the class it extends looks for
+            do_PUT = do_POST  # noqa: N815  the name that the base class requires
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name of the method it replaces
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
@@ -364,6 +364,6 @@ class Listener:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a root with its links and times."""
+    """Copy a root directory with its links and times."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target, symlinks=True)

@@ -32,7 +32,7 @@ Object = dict[str, t.Any]
 
 
 class Sets:
-    """Applies sets to the fake server; each call is a run of its own."""
+    """Apply sets to the fake server. Each call is a separate run."""
 
     def __init__(self, fake: FakeApi) -> None:
         self.fake = fake
@@ -104,7 +104,7 @@ def live(fake: FakeApi, kind: str, name: str, namespace: str = "demo") -> Object
     return found
 
 
-# What a run does, and what check mode says of it
+# Actions of a run, and the same in check mode
 
 
 @pytest.mark.parametrize("definition_is_slow", [False, True])
@@ -221,12 +221,12 @@ def test_a_change_by_somebody_else_during_the_dry_run_is_not_shown_as_ours(sets:
         fake_api.edit("ConfigMap", "a", "demo", "data/theirs", str(len(fake_api.requests)))
         return found
 
-    hooked.list = list_then_change  # type: ignore[method-assign]  # the moment between two requests cannot be had otherwise
+    hooked.list = list_then_change  # type: ignore[method-assign]  # the test must act between two requests
     outcome = ApplySet(hooked, sets.options()).present(gather([NAMESPACE, config("a", k="1")], None))
     assert actions(outcome)["a"] == "unchanged"
 
 
-# Whose an object is
+# Ownership
 
 
 @pytest.mark.parametrize(("operation", "subresource"), [("Apply", ""), ("Update", "scale")])
@@ -310,7 +310,7 @@ def test_a_parent_that_is_not_ours_is_refused(sets: Sets, fake_api: FakeApi) -> 
     assert fake_api.names("ConfigMap") == ["drystone-demo"]
 
 
-# Prune and remove
+# Pruning and removal
 
 
 def test_what_leaves_the_set_is_pruned_in_every_namespace_and_kind(sets: Sets, fake_api: FakeApi) -> None:
@@ -419,7 +419,7 @@ def test_a_definition_that_is_new_is_tried_in_check_mode_only(sets: Sets, fake_a
     assert tried() == []
     assert not sets.apply(NAMESPACE, crd()).changed
     before = len(tried())
-    assert before > 0  # one that is there is compared with what the server would make of it
+    assert before > 0  # an existing definition is compared with the result of a dry run
     sets.check(NAMESPACE, crd(), {**crd(), "metadata": {"name": "gadgets.shop.example"}})
     assert any("/gadgets.shop.example?" in one for one in tried()[before:])
 
@@ -432,7 +432,7 @@ def test_a_definition_that_is_never_established_is_named(sets: Sets, fake_api: F
     assert actions(sets.apply(NAMESPACE, crd(), make("Widget", "w", "shop.example/v1")))["w"] == "created"
 
 
-# What is refused before anything is written
+# Errors before the first write
 
 
 @pytest.mark.parametrize(
@@ -497,7 +497,7 @@ def test_secrets_are_shown_as_fingerprints_only(sets: Sets, fake_api: FakeApi) -
     assert set(live(fake_api, "Secret", "login")["data"]) == {"user"}
 
 
-# A server that is busy, or gone
+# Busy or unavailable servers
 
 
 def test_a_busy_server_is_asked_again(sets: Sets, fake_api: FakeApi, fault: t.Any) -> None:
@@ -543,7 +543,7 @@ def test_stopped_after_any_write_the_next_run_converges(sets: Sets, fake_api: Fa
     else:
         assert len(fake_api.writes) - before < write or write > 8
     fake_api.on_write, fake_api.dead = lambda count: None, False
-    # The set is cut down before it was ever complete: what the stopped run made has to be found all the same.
+    # The set is reduced before it was complete. The objects of the killed run must still be found.
     sets.apply(NAMESPACE, config("a"))
     assert fake_api.names("ConfigMap") == ["a", "drystone-demo"]
     assert fake_api.names("Deployment") == fake_api.names("Widget") == []

@@ -29,7 +29,7 @@ def text() -> str:
 
 @pytest.fixture
 def port(text: str, tmp_path: Path) -> t.Iterator[int]:
-    """A TLS server that reads key and certificate from the one file and greets whoever trusts it."""
+    """Run a TLS server with the key and certificate of one file. It greets clients that trust it."""
     (tmp_path / "server.pem").write_text(text)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "server.pem")

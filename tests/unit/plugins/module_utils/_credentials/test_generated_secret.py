@@ -19,7 +19,7 @@ CERTIFICATE = gs.Entry("server.pem", "tls_certificate", hosts=("localhost",), da
 
 
 class Cluster:
-    """Holds Secrets as an API server does, with optimistic locking."""
+    """A store of Secrets with optimistic locking, like an API server."""
 
     def __init__(self) -> None:
         self.secrets: dict[tuple[str, str], dict[str, t.Any]] = {}

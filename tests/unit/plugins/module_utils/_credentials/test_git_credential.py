@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can be said of a credential by its form: keys, host keys, URLs, passwords and certificates."""
+"""Validation of the form of credentials: keys, host keys, URLs, passwords and certificates."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_white_space_around_a_key_does_no_harm(around: str) -> None:
         (private(ed448.Ed448PrivateKey.generate(), PKCS8), "key_type_refused", "Use ed25519"),
         (private(dsa.generate_private_key(2048), PKCS8), "key_type_refused", "rsa of 3072 bits or more"),
     ],
-    # Keys are other ones each time, and no names.
+    # Keys differ in each run, so they cannot be names of cases.
     ids=lambda value: value if len(value) < 60 and "-----" not in value else "",
 )
 def test_a_key_that_will_not_do_is_told_why(text: str, reason: str, said: str) -> None:
@@ -101,7 +101,7 @@ def test_a_key_that_will_not_do_is_told_why(text: str, reason: str, said: str) -
         sk.read_key(text, "The key of the site")
     assert caught.value.facts["reason"] == reason
     assert caught.value.msg.startswith("The key of the site ")
-    # Neither the message nor an exception attached to it may repeat what was given.
+    # Neither the message nor a chained exception may contain the input.
     assert caught.value.__cause__ is None
     assert not any(len(line) > 20 and line in repr(caught.value) for line in text.splitlines())
 

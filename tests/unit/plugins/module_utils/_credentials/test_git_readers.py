@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Against an API server over HTTP; the clock moves only when somebody sleeps."""
+"""Readers of Git repositories against a fake API server. Only sleeping advances the clock."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_a_replaced_key_goes_only_once_the_new_one_is_in_use(cluster: Cluster) -
 
     def later() -> None:
         during.append(cluster.authorized_keys)
-        # Used from this host, which says nothing of the syncer; and then by the syncer.
+        # First this host uses the key, which proves nothing about the syncer. Then the syncer uses it.
         cluster.log(cluster.accepted(NEW, "172.18.0.1") + (cluster.accepted(NEW) if cluster.slept >= 4 else ""))
 
     cluster.log(cluster.accepted(OLD))

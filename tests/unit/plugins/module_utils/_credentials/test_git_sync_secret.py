@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The credential of a git-sync against a real repository behind SSH and HTTPS, and Secrets in an API over HTTP."""
+"""Credentials of git-sync with a real repository over SSH and HTTPS, and Secrets in a fake API server."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def world(fake_api: FakeApi, fake_git: FakeGit, tmp_path: Path) -> World:
     return World(fake_api, fake_git, tmp_path / "kubeconfig")
 
 
-# A credential that is given
+# Credentials of the user
 
 
 def test_a_key_is_stored_in_git_syncs_shape_once(world: World) -> None:
@@ -194,7 +194,7 @@ def test_only_the_lines_of_the_repositorys_host_are_kept(world: World) -> None:
     assert outcome.facts()["host_key_fingerprints"] == [f"ssh-ed25519 {world.git.state['host_key_fingerprint']}"]
 
 
-# What is proved
+# Verification
 
 
 @pytest.mark.parametrize("ref", ["main", "v1", "HEAD", "refs/heads/main", "COMMIT"])
@@ -292,7 +292,7 @@ def test_each_failure_over_ssh_has_its_class_and_leaves_the_secret_alone(
 ) -> None:
     kind, said, do = SSH_FAILURES[case]
     if existing:
-        # With other keys and hosts than the failing run, which would otherwise fall back on them.
+        # Use other keys and hosts than in the failing run, which could otherwise fall back to these.
         world.https()
     versions = world.api.versions_of_all()
     with pytest.raises(kind, match=said) as caught:
@@ -315,7 +315,7 @@ def _stopped(world: World) -> Outcome:
     try:
         return world.https()
     finally:
-        world.git.server.shutdown = lambda: None  # type: ignore[method-assign]  # it is down already
+        world.git.server.shutdown = lambda: None  # type: ignore[method-assign]  # the server is already down
 
 
 HTTPS_FAILURES: dict[str, tuple[type[errors.DrystoneError], str, t.Callable[[World], t.Any]]] = {
@@ -479,7 +479,7 @@ def test_a_server_that_shows_no_host_key_is_down(world: World) -> None:
         _ssh_with(world, known_hosts=None, accept_host_key=True)
 
 
-# A key that is generated
+# Generated keys
 
 
 def test_a_generated_key_is_staged_then_authorised_then_used(world: World) -> None:
@@ -564,7 +564,7 @@ def _with_generated_key(world: World) -> str:
 def test_rotation_has_a_working_credential_at_every_write(world: World) -> None:
     old = _with_generated_key(world)
     readable: list[bool] = []
-    # Looked at with each request of the rotation: what a git-sync would read with at that moment.
+    # Read at each request of the rotation: the credential that git-sync would use at that moment.
     world.api.on_write = lambda _count: readable.append(world.public() in world.git.state["authorized"])
     staged = world.ensure(state="staged", generate=True, rotate=True)
     new = staged.facts()["public_key"]
@@ -626,7 +626,7 @@ def test_a_generated_key_takes_over_from_a_password(world: World) -> None:
     assert sorted(world.data() or {}) == ["known_hosts", "ssh"]
 
 
-# Whose it is
+# Ownership
 
 
 @pytest.mark.parametrize("name", [NAME, f"{NAME}-staged", f"{NAME}-previous"])
@@ -672,7 +672,7 @@ def test_a_namespace_that_is_missing_is_told(world: World) -> None:
         world.https()
 
 
-# Options that do not go together
+# Conflicting options
 
 
 @pytest.mark.parametrize(
@@ -706,7 +706,7 @@ def test_ssh_options_are_no_use_with_https(world: World) -> None:
         world.https(known_hosts="x", accept_host_key=True)
 
 
-# What may be seen
+# Confidentiality
 
 
 def test_nothing_secret_is_in_arguments_or_the_environment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -777,7 +777,7 @@ def test_what_is_hidden_has_every_form_of_the_secret_and_nothing_that_is_shown(w
 def test_the_public_half_of_an_rsa_key_is_not_taken_for_a_secret(world: World) -> None:
     from cryptography.hazmat.primitives import serialization as s
 
-    # In PKCS#8 some whole lines of the private key are part of the public one, too.
+    # In PKCS#8, some lines of the private key are also lines of the public key.
     private = rsa.generate_private_key(public_exponent=65537, key_size=3072)
     pem = private.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption()).decode()
     public = private.public_key().public_bytes(s.Encoding.OpenSSH, s.PublicFormat.OpenSSH).decode()
@@ -788,7 +788,7 @@ def test_the_public_half_of_an_rsa_key_is_not_taken_for_a_secret(world: World) -
     assert (world.data() or {})["ssh"].startswith("-----BEGIN OPENSSH PRIVATE KEY-----")
 
 
-# What can be asked about it
+# Information about credentials
 
 
 def test_info_says_what_there_is(world: World) -> None:

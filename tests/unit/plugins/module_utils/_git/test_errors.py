@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What git, OpenSSH, libcurl with either TLS library and the usual servers print, and what it means."""
+"""Classification of messages of git, OpenSSH, libcurl with both TLS libraries, and common servers."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ SAID: list[tuple[type[DrystoneError], str]] = [
         "remote: ERROR: The project you were looking for could not be found or you don't have permission to view it.",
     ),
     (errors.RepositoryNotFound, "This key may only read the repository /srv/git/site-content.git."),
-    # What is quoted is a name, not a message.
+    # Quoted text is a name and not a message.
     (errors.RepositoryNotFound, "fatal: 'Connection refused.git' does not appear to be a git repository"),
     (CommandFailed, "fatal: something new about 'Permission denied (publickey)'"),
 ]

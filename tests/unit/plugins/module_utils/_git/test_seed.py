@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Real git against real repositories; over SSH only the ssh command is replaced."""
+"""Seeding with real git and real repositories. Only the ssh command is a fake."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._git.remote impo
 
 
 class Site:
-    """A server repository and a checkout's directory that seeds it."""
+    """A repository on a server, and the directory of a checkout that seeds it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -253,7 +253,7 @@ def test_missing_repository_is_named(site: Site) -> None:
 
 @pytest.fixture
 def fake_ssh(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Path]:
-    """An ssh that notes its arguments and runs the command here, or says what the file `refuse` says."""
+    """Create a fake ssh that records its arguments and runs the command locally, or prints the file `refuse`."""
     directory = tmp_path / "bin"
     directory.mkdir()
     script = directory / "ssh"

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the engine said, whose it is, and what a user is told."""
+"""Answers of the engine, its owner, and the messages for the user."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ INFO = {
 
 
 class FakeDocker:
-    """Answers by subcommand and remembers what it was asked."""
+    """A docker client with prepared answers by subcommand that records its calls."""
 
     def __init__(self, **answers: Result) -> None:
         self.answers = answers
@@ -101,7 +101,7 @@ def test_docker_host_goes_before_the_context() -> None:
 def test_waiting_ends_when_the_engine_answers_and_at_the_deadline() -> None:
     now = [0.0]
     states = iter(["stopped", "broken", "running", "running"])
-    read = lambda: subject.Engine(next(states), SOCKET)  # noqa: E731 - a name would say no more
+    read = lambda: subject.Engine(next(states), SOCKET)  # noqa: E731 - a named function would not be clearer
     assert (
         subject.wait_for_engine(read, 60, lambda: now[0], lambda s: now.__setitem__(0, now[0] + s)).state == "running"
     )

@@ -19,7 +19,7 @@ HEALTHY = {obj["kind"]: obj for obj in yaml.safe_load_all(FIXTURE.read_text())}
 
 
 def patched(kind: str, patch: dict[str, t.Any]) -> dict[str, t.Any]:
-    """A healthy object with a change, as a JSON merge patch."""
+    """Return a healthy object with a change in the form of a JSON merge patch."""
 
     def merge(into: dict[str, t.Any], changes: dict[str, t.Any]) -> None:
         for key, value in changes.items():
@@ -40,7 +40,7 @@ def condition(kind: str, status: str, reason: str = "", message: str = "", **mor
 
 
 def container(state: dict[str, t.Any], **more: t.Any) -> dict[str, t.Any]:
-    """A pod whose one container is in this state."""
+    """Return a Pod whose only container has this state."""
     status = {"name": "greeter", "image": "drystone.local/greeter:9", "ready": False, "state": state, **more}
     conditions = [
         {"type": "PodScheduled", "status": "True"},
@@ -50,7 +50,7 @@ def container(state: dict[str, t.Any], **more: t.Any) -> dict[str, t.Any]:
 
 
 def init_container(state: dict[str, t.Any], **more: t.Any) -> dict[str, t.Any]:
-    """A pod that is held up by an init container."""
+    """Return a Pod that waits for an init container."""
     pod = container({"waiting": {"reason": "PodInitializing"}})
     pod["status"]["initContainerStatuses"] = [{"name": "clone", "image": "git:1", "state": state, **more}]
     return pod
@@ -101,9 +101,9 @@ def test_existing_is_not_ready(kind: str) -> None:
     assert not status_of(patched(kind, {"status": None})).ready
 
 
-# kind, what is changed, part of the reason
+# kind, change, part of the reason
 NOT_READY: list[tuple[str, dict[str, t.Any], str]] = [
-    # The lie of "at least one is available" while the controller has not seen the new spec.
+    # Available is still True, because the controller has not processed the new spec.
     (
         "Deployment",
         {"metadata": {"generation": 4}, "status": {"availableReplicas": 1}},
@@ -266,7 +266,7 @@ NOT_READY: list[tuple[str, dict[str, t.Any], str]] = [
         {"kind": "Gadget"},
         "there is no readiness rule for Gadget, and it has no conditions. Set an expression",
     ),
-    # The same kind name in another group is another thing.
+    # The same kind name in another API group is another kind.
     (
         "Application",
         {"apiVersion": "app.k8s.io/v1beta1", "metadata": {"generation": None}},
@@ -388,7 +388,7 @@ PODS: list[tuple[dict[str, t.Any], str]] = [
         container({"running": {}}, started=True, restartCount=1, lastState=OOM),
         "container greeter runs, but is not ready; restarted 1 times, last exit code 137 (OOMKilled)",
     ),
-    # The init container is the cause, the container behind it only waits.
+    # The init container is the cause; the other container only waits for it.
     (
         init_container({"waiting": {"reason": "ErrImagePull", "message": "not found"}}),
         "init container clone is waiting: ErrImagePull (image git:1): not found",
@@ -478,7 +478,7 @@ APPLICATIONS: list[tuple[dict[str, t.Any], str, str]] = [
     ),
     ({"spec": {"source": {"targetRevision": "next"}}}, "", "since its source was changed"),
     ({"spec": {"source": {"path": "elsewhere"}}}, HEAD, "since its source was changed"),
-    # Healthy, but as it was before the sync.
+    # The Application was Healthy before the sync.
     ({"status": {"reconciledAt": "2026-01-01T00:00:10Z"}}, HEAD, "before the last sync ended"),
 ]
 

@@ -42,7 +42,7 @@ CONFIG_MAPS = Resource("", "v1", "ConfigMap", "configmaps", namespaced=True)
 
 
 class Clock:
-    """Time that passes only while somebody sleeps."""
+    """A clock that only advances while the code sleeps."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -168,7 +168,7 @@ def test_warnings_of_the_server_are_kept(api: KubeApi, fake_api: FakeApi, fault:
     assert api.warnings == ["v1 Things is deprecated"]
 
 
-# A server that is busy, or gone
+# Busy or unavailable servers
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
@@ -204,7 +204,7 @@ def test_a_dropped_connection_is_made_again(api: KubeApi, fake_api: FakeApi, fau
     api.apply(CONFIG_MAPS, config("a"))
     fake_api.faults += [fault("PATCH", drop_before=True), fault("DELETE", drop_after=True)]
     assert not api.apply(CONFIG_MAPS, config("a", k="1")).created
-    # It was deleted at the first attempt, whose answer was lost.
+    # The first attempt deleted the object, but its response was lost.
     assert not api.delete(CONFIG_MAPS, "a", "default")
     assert fake_api.names("ConfigMap") == []
 
@@ -271,7 +271,7 @@ def test_a_watch_goes_on_after_a_broken_connection(live: KubeApi, fake_api: Fake
     events = _watch(live, timeout=5)
     assert next(events) == ("SYNC", [])
     threading.Timer(0.1, fake_api.put, [config("b")]).start()
-    # The 410 makes it list again; b is in that list or comes after it.
+    # After 410 the client lists again. b is in that list or in a later event.
     seen = [next(events)]
     while seen[-1][1] != ["b"]:
         seen.append(next(events))

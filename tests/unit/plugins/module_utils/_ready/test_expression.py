@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Expressions that are found wrong before they are used, and told in a line when they do not hold."""
+"""Expressions are validated before their use, and described in one line if they are false."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ if t.TYPE_CHECKING:
 
 Object = dict[str, t.Any]
 
-# Real seconds without news after which a test's clock jumps. Only where no news are to come: what must come is waited
-# for, however slow the machine.
+# Real seconds without updates after which the clock of a test jumps. This applies only if no update is expected.
+# Expected updates are always awaited, even on a slow machine.
 QUIET = 0.3
 PATIENCE = 20
 
@@ -39,10 +39,10 @@ def server(fake_api: FakeApi) -> FakeApi:
 
 
 class Clock:
-    """Stands still while something happens and jumps when nothing does: no test waits for a timeout.
+    """A clock that stands still while there are updates and jumps otherwise, so that no test waits for a timeout.
 
-    Each time things have gone quiet the next step is taken, and 5 s have passed. Where something happens all the time,
-    such as answers over HTTP, tick is what passes with each.
+    Each time there are no more updates, the clock advances by 5 s and the next step of the test runs. If there are
+    always updates, such as HTTP responses, each one advances the clock by tick.
     """
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class Clock:
 
 
 class Waiting:
-    """A wait against the fake server, with what happens whenever things have gone quiet."""
+    """A wait against the fake server, with steps that run when there are no more updates."""
 
     def __init__(self, server: FakeApi, tmp_path: Path) -> None:
         self.clock = Clock()
@@ -82,7 +82,7 @@ class Waiting:
         self.api = KubeApi.from_kubeconfig(path, timeout=5, retry_for=0, sleep=self.sleep)
 
     def sleep(self, seconds: float) -> None:
-        """Let the threads of a test end with it, where those of a module end with their process."""
+        """End the threads with the test. In a module they end with the process."""
         if self.over.wait(seconds):
             raise ApiUnavailable("the test is over")
 
@@ -191,7 +191,7 @@ def unmet(error: NotReady) -> list[Object]:
     return [item for condition in error.facts["conditions"] for item in condition["unmet"]]
 
 
-# What is ready and what is not
+# Ready and unready objects
 
 
 def test_everything_ready_returns_at_once(server: FakeApi, waiting: Waiting) -> None:
@@ -461,7 +461,7 @@ def test_long_lists_are_cut_in_the_message_only(server: FakeApi, waiting: Waitin
     assert len(unmet(error)) == 30
 
 
-# An API server in trouble
+# Failing API servers
 
 
 def test_server_that_is_not_up_yet_is_waited_for(server: FakeApi, waiting: Waiting, fault: t.Any) -> None:
@@ -491,7 +491,7 @@ def test_lost_watch_is_taken_up_again(server: FakeApi, waiting: Waiting) -> None
 
     def lose() -> None:
         with server.lock:
-            # Everything up to now is forgotten: the open watches end with 410 and must list again.
+            # The server forgets all events, so open watches end with 410 and must list again.
             server.put(deployment())
             server.log.clear()
             server.expired_before = server.version + 1
@@ -530,7 +530,7 @@ def test_wait_fails_with_what_is_known_if_evidence_cannot_be_read(
     assert "Pods and events could not be read: Listing Event dev" in str(error)
 
 
-# One look
+# A single check
 
 
 def test_look_tells_how_things_stand_and_never_fails(server: FakeApi, waiting: Waiting) -> None:
@@ -556,7 +556,7 @@ def test_wait_without_time_looks_once(server: FakeApi, waiting: Waiting) -> None
 
 
 class Site:
-    """A web server whose answer a test sets."""
+    """A web server with a configurable response."""
 
     def __init__(self) -> None:
         self.status, self.body, self.headers = 200, "hello", {"Content-Type": "text/plain"}
@@ -573,8 +573,8 @@ class Site:
                 self.end_headers()
                 self.wfile.write(site.body.encode())
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name of what it replaces
-                """Say nothing."""
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name of the method that it replaces
+                """Log nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/healthz"
@@ -662,7 +662,7 @@ def test_http_with_nobody_there_tells_what_the_system_said(waiting: Waiting) -> 
     assert unmet(error)[0]["reason"] == "no answer: [Errno 111] Connection refused"
 
 
-# Input
+# Invalid input
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host with fake docker and kind programs on PATH and a real HTTP server that answers for the API server."""
+"""A host with fake docker and kind programs on PATH and a real HTTP server instead of the API server."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ with patch_module_args(json.load(sys.stdin)):
 
 
 class Host:
-    """One host: what is in its engine, and runs of the module on it."""
+    """A host with its engine, on which tests run the module."""
 
     def __init__(self, directory: Path, api_port: int) -> None:
         self.directory = directory
         self.world_path = str(directory / "world")
         self.state_dir = directory / "state" / NAME
         self.kubeconfig = self.state_dir / "kubeconfig"
-        # Two for each process: tests may run in several at once.
+        # Two ports for each process, because tests may run in several processes.
         self.port = 20000 + os.getpid() * 2 % 20000
         self.api_port = api_port
         self.params: dict[str, t.Any] = {
@@ -82,7 +82,7 @@ class Host:
         return [call for call in self.read()["calls"] if call[: len(beginning)] == list(beginning)]
 
     def writes(self) -> list[str]:
-        """Every call that changes something."""
+        """Return all calls that change something."""
         changing = (
             *("docker container rm", "docker container start", "docker container unpause"),
             *("docker network create", "docker network rm", "kind create"),
@@ -114,7 +114,7 @@ class Host:
         return labels
 
     def run(self, check: bool = False, **changes: t.Any) -> dict[str, t.Any]:
-        """Run the module here; its result, or the result of its failure with failed set."""
+        """Run the module in this process. Return its result, with failed set after a failure."""
         with self.world() as world:
             world["calls"] = []
         params = {**self.params, **changes, "_ansible_check_mode": check, "_ansible_diff": True}
@@ -135,7 +135,7 @@ class Host:
         return self.run(check, state="started", image=None, nodes=None, api_port=None, **changes)
 
     def start(self, environment: dict[str, str] | None = None, **changes: t.Any) -> subprocess.Popen[str]:
-        """Start the module as a process of its own, to be killed."""
+        """Start the module in a separate process, which the test kills."""
         process = subprocess.Popen(
             [sys.executable, "-c", _MODULE],
             stdin=subprocess.PIPE,
@@ -151,7 +151,7 @@ class Host:
         return process
 
     def run_killed(self, at: str, **changes: t.Any) -> None:
-        """Run the module until the moment at which it is killed."""
+        """Run the module until it is killed."""
         process = self.start({"FAKE_KILL": at}, **changes)
         _out, error = process.communicate(timeout=30)
         assert process.returncode == -signal.SIGKILL, error
@@ -184,7 +184,7 @@ class ApiHandler(http.server.BaseHTTPRequestHandler):
         with self.host.world() as world:
             node = next(one for one in self.nodes(world) if one["metadata"]["name"] == name)
             if world.get("races", 0):
-                # Somebody else is faster.
+                # Another process is faster.
                 world["races"] -= 1
                 node["metadata"]["resourceVersion"] = str(int(node["metadata"]["resourceVersion"]) + 1)
                 node["metadata"]["labels"]["raced"] = "yes"
@@ -222,7 +222,7 @@ class ApiHandler(http.server.BaseHTTPRequestHandler):
 
 
 def merge(target: dict[str, t.Any], patch: dict[str, t.Any]) -> None:
-    """Merge as RFC 7386 says."""
+    """Apply a JSON merge patch (RFC 7386)."""
     for key, value in patch.items():
         if value is None:
             target.pop(key, None)
@@ -262,7 +262,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Host]:
     monkeypatch.setenv("FAKE_WORLD", made.world_path)
     monkeypatch.setenv("FAKE_API_PORT", str(made.api_port))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    # Neither may lead anywhere.
+    # Neither variable may have an effect.
     monkeypatch.setenv("KUBECONFIG", "/nonexistent/decoy")
     monkeypatch.setenv("KIND_CLUSTER_NAME", "decoy")
 
@@ -280,7 +280,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Host]:
 
 @pytest.fixture
 def cluster(host: Host) -> Host:
-    """A host whose cluster is there and as described."""
+    """Return a host whose cluster matches its description."""
     result = host.run()
     assert not result["failed"], result
     return host

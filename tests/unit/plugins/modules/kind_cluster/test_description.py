@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Mistakes in a description: each is named exactly, and all at once."""
+"""Invalid descriptions of a cluster: all errors are reported together, each with its exact place."""
 
 from __future__ import annotations
 

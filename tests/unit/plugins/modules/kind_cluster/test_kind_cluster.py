@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module from end to end against fake docker and kind programs."""
+"""The whole module with fake docker and kind programs."""
 
 from __future__ import annotations
 
@@ -501,7 +501,7 @@ def test_node_that_never_registered_is_named(cluster: Host) -> None:
 
 
 def free_port() -> int:
-    """Give a port of this host that nobody listens on; which are taken is looked up on the real host."""
+    """Return an unused port of this host, because the module checks the ports of the real host."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
     return port

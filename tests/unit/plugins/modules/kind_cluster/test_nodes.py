@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is patched on a node, from what is there, what is remembered and what is described."""
+"""Patches of a node, computed from its live state, the recorded state and the description."""
 
 from __future__ import annotations
 

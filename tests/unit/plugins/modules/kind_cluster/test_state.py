@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is on the disk between runs."""
+"""The state on disk between runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kind.state impo
 
 
 class Clock:
-    """Time that passes only while somebody sleeps."""
+    """A clock that only advances while the code sleeps."""
 
     def __init__(self) -> None:
         self.now = 0.0

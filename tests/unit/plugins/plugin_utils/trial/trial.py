@@ -2,7 +2,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A module that ends in every way that a module can end: test_apply_set.py puts it among those of the collection."""
+"""A module that can end in all ways: test_fork_action.py adds it to the collection."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def terminated(_module: AnsibleModule) -> None:
 
 
 def finished(module: AnsibleModule) -> None:
-    """Leave work to a thread that goes on when all else is over."""
+    """Start a thread that continues after the main thread."""
 
     def finish() -> None:
         threading.main_thread().join()
@@ -93,7 +93,7 @@ def wrote(module: AnsibleModule) -> None:
 
 
 def waited(module: AnsibleModule) -> None:
-    """Tell who waits, and keep the pipe open until the end."""
+    """Report the process id, and keep the pipe open until the end."""
     with Path(module.params["path"]).open("w") as pipe:
         print(os.getpid(), file=pipe, flush=True)
         signal.pause()

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stands for docker: keeps containers, networks and images in one JSON file and records every call."""
+"""A fake docker that stores containers, networks and images in a JSON file and records all calls."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stands for kind: its containers appear one by one in the fake engine, and it can be made to fail or be killed."""
+"""A fake kind that creates containers one by one in the fake engine, and that can fail or be killed."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the fake engine holds, in a file that the fakes and the tests change under a lock.
+"""The state of the fake engine in a file that the fakes and the tests change under a lock.
 
-Every fake command is a process: what it imports decides how long the tests take.
+Each fake command is a process, so its imports determine the duration of the tests.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class World(dict[str, "t.Any"]):
 
 
 def kubeconfig(name: str) -> str:
-    """Nearly what kind prints; JSON is YAML."""
+    """Return a kubeconfig like that of kind, as JSON, which is valid YAML."""
     import json
 
     me = f"kind-{name}"
@@ -107,7 +107,7 @@ def kubeconfig(name: str) -> str:
 
 
 def kill_parent_at(call: str, moment: str) -> None:
-    """Kill whoever called, as FAKE_KILL says: moment and the beginning of the call."""
+    """Kill the calling process if FAKE_KILL matches the moment and the beginning of the call."""
     wanted = os.environ.get("FAKE_KILL", "")
     if wanted and f"{moment} {call}".startswith(wanted):
         os.kill(os.getppid(), KILL)
