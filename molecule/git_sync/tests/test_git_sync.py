@@ -151,7 +151,7 @@ def test_one_workload_is_rotated_by_its_name(kubectl: Kubectl) -> None:
     assert secret(kubectl, "staging", "site-git-credentials") != before[1]
     refused = Playbook("playbooks/rotate_git_credentials.yml", {"git_sync_only": ["nobody"]})
     assert refused.code != 0
-    assert "git_sync_only names nobody" in refused.output
+    assert "git_sync_only contains nobody" in refused.output
 
 
 def test_who_is_not_listed_any_more_loses_right_and_secrets(kubectl: Kubectl, readers: dict[str, Reader]) -> None:

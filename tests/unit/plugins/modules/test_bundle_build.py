@@ -97,7 +97,7 @@ def test_a_second_run_does_nothing(graph: Graph, shown: list[str]) -> None:
 def test_a_failure_says_what_was_printed_and_the_next_run_goes_on_there(graph: Graph) -> None:
     failed = graph.build("{ echo the disk is full >&2; exit 7; }")
     assert failed["failed"]
-    assert "What is finished is kept; run it again once the cause is gone" in str(failed["msg"])
+    assert "Finished steps are kept. Fix the cause, then run the task again" in str(failed["msg"])
     assert "the disk is full" in str(failed["msg"])
     assert str(failed["log"]) in str(failed["msg"])
     assert graph.build()["steps"] == ["image tool"]
@@ -107,7 +107,7 @@ def test_a_failure_says_what_was_printed_and_the_next_run_goes_on_there(graph: G
 def test_a_build_that_takes_too_long_is_stopped_and_goes_on_later(graph: Graph) -> None:
     stopped = graph.build("sleep 600", timeout=0)
     assert stopped["failed"]
-    assert "was not done after 0 s (timeout), so it was stopped. What is finished is kept" in str(stopped["msg"])
+    assert "stopped, because it was not finished after 0 s (timeout). Finished steps are kept" in str(stopped["msg"])
     assert "failed" not in graph.build()
     assert graph.done == ["tool", "image"]
 

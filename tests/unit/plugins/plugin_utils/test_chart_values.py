@@ -123,7 +123,7 @@ def test_a_chart_without_values_takes_only_global_ones(tmp_path: Path) -> None:
 
 
 def test_a_directory_without_a_chart_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"no Helm chart at .*no Chart\.yaml"):
+    with pytest.raises(InvalidInput, match=r"Reading the Helm chart .*no Chart\.yaml"):
         chart_defaults(str(tmp_path))
 
 
