@@ -355,7 +355,7 @@ node_names:
   sample: [example-control-plane, example-worker, example-worker2]
 interrupted:
   description:
-    - V(create) or V(delete) if a run was killed in the middle of that, so that what is there is no whole cluster; else
+    - V(create) or V(delete) if a run was killed during this operation, so that the cluster is incomplete; else
       empty.
   returned: when O(state=started)
   type: str

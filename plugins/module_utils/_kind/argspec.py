@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# PRIVATE to the collection: no promise of compatibility to code outside of it.
+# PRIVATE to the collection: it may change without notice.
 """The options of the module kind_cluster, which documents them."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kind.spec impor
 
 
 def argument_spec() -> dict[str, dict[str, t.Any]]:
-    """List the options; the documentation of the module says what they mean."""
+    """Return the options. The documentation of the module describes them."""
     needed: dict[str, t.Any] = {"type": "str", "required": True}
     port: dict[str, t.Any] = {"type": "int", "required": True}
 

@@ -1,8 +1,8 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# PRIVATE to the collection: no promise of compatibility to code outside of it.
-"""Brings a kind cluster to its description: look, plan, and only then do. Every run takes this same path."""
+# PRIVATE to the collection: it may change without notice.
+"""Create or update a kind cluster: read the state, make a plan, execute the plan."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ class KindCluster:
         self._sleep = sleep
 
     def present(self, spec: ClusterSpec, check: bool = False) -> Outcome:
-        """Make the cluster what is described, or in check mode only say how."""
+        """Create or update the cluster to match its description, or only plan this in check mode."""
         kubeconfig_file.reject_shared_path(self._settings.kubeconfig)
         if check:
             return self._plan(spec)[0]
         if not self._state.directory.exists():
-            # A refused run leaves nothing behind, not even the directory of the lock.
+            # Remove the directory of the lock, so that a refused run leaves nothing behind.
             self._plan(spec)
         with self._state.lock(self._settings.lock_timeout) as lock:
             outcome, seen = self._plan(spec)
@@ -137,12 +137,12 @@ class KindCluster:
         return prefetcher.results(self._settings.prefetch_timeout) if creating else []
 
     def _require_tools(self, spec: ClusterSpec) -> None:
-        """Find what would make the creation fail before anything is removed or made for it."""
+        """Find reasons for which the creation would fail, before anything is removed or created."""
         self._kind.require()
         if self._docker.image_id(spec.image) is None:
             raise NotReady(
-                f"Creating kind cluster {spec.name}: the engine has no image {spec.image}, and kind couldn't pull what "
-                f"was built here. Run the role artifacts first, or: docker pull {spec.image}",
+                f"Creating kind cluster {spec.name}: the engine does not have the image {spec.image}. "
+                f"Run the role artifacts first, or run: docker pull {spec.image}",
                 image=spec.image,
             )
 
@@ -153,11 +153,13 @@ class KindCluster:
         if busy:
             told = []
             for port, listener in sorted(busy.items()):
-                who = f"process {listener.pid} ({listener.command or listener.program})" if listener.pid else "someone"
-                told.append(f"{wanted[port]}: {who} listens there")
+                who = (
+                    f"process {listener.pid} ({listener.command or listener.program})" if listener.pid else "a process"
+                )
+                told.append(f"{wanted[port]}: {who} listens on it")
             raise NotReady(
-                f"Creating kind cluster {spec.name}: host ports are taken, so nothing was changed. {'; '.join(told)}. "
-                "Stop it, or choose other ports (api_port, port_mappings).",
+                f"Creating kind cluster {spec.name}: host ports are in use, so nothing was changed. {'; '.join(told)}. "
+                "Stop these processes, or set other ports (api_port, port_mappings).",
                 ports=sorted(busy),
             )
 
@@ -172,7 +174,7 @@ class KindCluster:
                 self._kind.create(spec.name, config, directory / "kubeconfig", spec.network, timeout, lock)
         except DrystoneError:
             prefetcher.stop()
-            # The error tells more than a failure to tidy up after it, which the next run does anyway.
+            # Report this error instead of a failed cleanup. The next run cleans up again.
             with contextlib.suppress(CommandFailed):
                 found = self._docker.containers(spec.name)
                 self._docker.remove([one for one in found if one.nonce in self._state.nonces()])

@@ -1,8 +1,8 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# PRIVATE to the collection: no promise of compatibility to code outside of it.
-"""A kind cluster in the same normalised form before and after a plan, for --diff. Pure."""
+# PRIVATE to the collection: it may change without notice.
+"""The normalized state of a kind cluster before and after a plan, for --diff. Pure functions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kind.spec impor
 def snapshot(
     spec: ClusterSpec, seen: Seen, found: t.Mapping[str, t.Mapping[str, t.Any]], kubeconfig: str
 ) -> dict[str, t.Any]:
-    """Describe what was seen; of the files only those that differ."""
+    """Return the observed state. It contains only files that differ."""
     files = _files(seen, "before")
     if not seen.containers:
         return ({"network": spec.network} if seen.network else {}) | files
@@ -41,7 +41,7 @@ def snapshot(
         }
         if one.name in found:
             entry |= managed(described[one.name], found[one.name])
-            # The annotations follow from the labels and taints, so they are shown only where they alone are wrong.
+            # Annotations are derived from labels and taints. Show them only if nothing else differs.
             patch = next((patch for patch in seen.patches or () if patch.node == one.name), None)
             if patch and patch.only_annotations:
                 entry["remembered"] = remembers(found[one.name])
@@ -63,7 +63,7 @@ def predict(
     found: t.Mapping[str, t.Mapping[str, t.Any]],
     kubeconfig: str,
 ) -> dict[str, t.Any]:
-    """Describe what the plan leads to."""
+    """Return the state after the plan."""
     if not plan:
         return before
     new = any(one.verb == "create_cluster" for one in plan)

@@ -1,8 +1,8 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# PRIVATE to the collection: no promise of compatibility to code outside of it.
-"""The docker and kind commands that a kind cluster needs, and what docker says of its node containers."""
+# PRIVATE to the collection: it may change without notice.
+"""The docker and kind commands for a kind cluster, and the state of its node containers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Container:
         return nonce_of(owner.host_path) if owner else None
 
     def evidence(self) -> dict[str, t.Any]:
-        """Say whose container this may be, for whoever has to decide what becomes of it."""
+        """Return facts about the container that help the user to identify its owner."""
         return {
             "name": self.name,
             "id": self.id[:12],
@@ -60,7 +60,7 @@ class Container:
 
 @dataclass(frozen=True)
 class Network:
-    """A docker network and whose it is."""
+    """A Docker network and its owner."""
 
     id: str
     name: str
@@ -74,20 +74,20 @@ def find_program(name: str, option: str) -> str:
     found = shutil.which(name)
     if not found:
         raise InvalidInput(
-            f"Looking for {name}: it isn't there, or isn't executable. "
+            f"Looking for {name}: the file does not exist or is not executable. "
             f"Run the roles container_engine and artifacts first, or set {option}."
         )
     return found
 
 
 class Docker:
-    """What a kind cluster needs of the engine."""
+    """The operations of the engine that a kind cluster needs."""
 
     def __init__(self, binary: str) -> None:
         self._client = DockerClient(binary=binary)
 
     def containers(self, cluster: str) -> list[Container]:
-        """Every container that bears the cluster's label, whoever made it, in any state."""
+        """Return all containers with the label of the cluster, regardless of their owner and state."""
         doing = f"Looking for the nodes of kind cluster {cluster}"
         ids = self._client.containers(f"label={CLUSTER_LABEL}={cluster}", doing=doing)
         found = self._client.inspect(ids, doing=doing)
@@ -102,19 +102,19 @@ class Docker:
         if not ids:
             return None
         if len(ids) > 1:
-            raise CommandFailed(f"{doing}: there are {len(ids)} of that name ({', '.join(ids)}); remove all but one.")
+            raise CommandFailed(f"{doing}: {len(ids)} networks have this name ({', '.join(ids)}). Remove all but one.")
         found = json.loads(self._client.do("network", "inspect", ids[0], doing=doing))[0]
         labels = found.get("Labels") or {}
         return Network(found["Id"], name, labels.get(OWNER_LABEL), found.get("Created", ""), labels)
 
     def users_of_network(self, network: Network) -> set[str]:
-        """The ids of all containers that need the network; a stopped one does too."""
+        """Return the ids of all containers in the network, including stopped ones."""
         doing = f"Looking for users of docker network {network.name}"
         return set(self._client.containers(f"network={network.id}", doing=doing))
 
     def create_network(self, name: str, cluster: str, nonce: str) -> None:
         doing = f"Creating docker network {name}"
-        # A network doesn't inherit the MTU of the default bridge, and pods behind a smaller one would lose packets.
+        # A network does not inherit the MTU of the default bridge. With a wrong MTU, Pods would lose packets.
         form = '{{index .Options "com.docker.network.driver.mtu"}}'
         mtu = self._client.do("network", "inspect", "bridge", "--format", form, doing=doing).strip()
         options = ["--opt", f"com.docker.network.driver.mtu={mtu}"] if mtu.isdigit() else []
@@ -125,7 +125,7 @@ class Docker:
         self._client.do("network", "rm", network.id, doing=f"Removing docker network {network.name}")
 
     def image_id(self, reference: str) -> str | None:
-        """The id of an image of the engine; None if it has none of that name."""
+        """Return the id of an image, or None if the engine does not have it."""
         return self._client.image_id(reference)
 
     def start(self, container: Container) -> None:
@@ -133,7 +133,7 @@ class Docker:
         self._client.do("container", verb, container.id, doing=f"Starting node {container.name}")
 
     def remove(self, containers: t.Sequence[Container]) -> None:
-        """Remove exactly these containers, by id, with their anonymous volumes."""
+        """Remove these containers by id, with their anonymous volumes."""
         names = ", ".join(one.name for one in containers)
         self._client.remove([one.id for one in containers], doing=f"Removing nodes {names}")
 
@@ -142,33 +142,33 @@ class Docker:
 
 
 class Kind:
-    """The kind command; it is given a kubeconfig and a network of its own and never sees the user's."""
+    """The kind command with its own kubeconfig and network. It never uses the user's kubeconfig."""
 
     def __init__(self, binary: str) -> None:
         self._name = binary
 
     def require(self) -> str:
-        """Find the program; the first check of a new host is made before there is one."""
+        """Find the program when it is needed. Before the first run it does not exist."""
         return find_program(self._name, "kind_binary")
 
     def create(self, name: str, config: str, kubeconfig: Path, network: str, timeout: float, lock: int) -> str:
-        """Create a cluster; what is there of it after a failure stays, for the caller to remove."""
+        """Create a cluster. After a failure, the caller must remove the incomplete cluster."""
         command = [self.require(), "create", "cluster", "--name", name, "--config", "-"]
         command += ["--kubeconfig", str(kubeconfig), "--retain"]
         environment = _environment(kubeconfig, network)
         done = run(command, timeout, env=environment, text=config, merged=True, pass_fds=(lock,))
         if done.rc:
             seen = tail(done.stdout or done.stderr)
-            ended = f"kind ended with {done.rc}. It said:"
+            ended = f"kind failed with exit code {done.rc}. Its output:"
             if done.rc == TIMED_OUT:
-                ended = f"not done after {timeout:g} s (create_timeout). kind said:"
+                ended = f"kind did not finish within {timeout:g} s (create_timeout). Its output:"
             raise CommandFailed(
                 f"Creating kind cluster {name}: {ended}\n{seen}", command=command, rc=done.rc, output=seen
             )
         return done.stdout
 
     def kubeconfig(self, name: str, network: str) -> str:
-        """The administrator's kubeconfig, as the control plane has it."""
+        """Return the administrator's kubeconfig of the control plane."""
         command = [self.require(), "get", "kubeconfig", "--name", name]
         done = run(command, _ANSWER_WITHIN, env=_environment(Path(os.devnull), network))
         return require(done, command, doing=f"Reading the kubeconfig of kind cluster {name}")

@@ -1,8 +1,8 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# PRIVATE to the collection: no promise of compatibility to code outside of it.
-"""The kubeconfig file of one cluster: whether it is right, and whether it is ours to write."""
+# PRIVATE to the collection: it may change without notice.
+"""The kubeconfig file of one cluster: check its content and whether Drystone may write it."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ from ansible_collections.drystone.platform.plugins.module_utils._kind.state impo
 
 
 def reject_shared_path(path: Path) -> None:
-    """Stop if the file is the one that the user's other clusters are in."""
+    """Refuse the user's default kubeconfig, which may contain other clusters."""
     shared = Path.home() / ".kube" / "config"
     if path.resolve() == shared.resolve():
         raise InvalidInput(
-            f"kubeconfig: {path} is the user's own file, in which other clusters may be; choose a file for this "
-            "cluster alone. Nothing was changed.",
+            f"kubeconfig: {path} is the user's default file, which may contain other clusters. Set a separate file "
+            "for this cluster. Nothing was changed.",
             kubeconfig=str(path),
         )
 
 
 def foreign_reason(path: Path, context: str) -> str | None:
-    """Say why a file that is there isn't a kubeconfig of this cluster alone."""
+    """Return why an existing file is not a kubeconfig of only this cluster, or None."""
     text = _text(path)
     if not text:
         return None
     clusters = _section(_parse(text), "clusters", "cluster")
     if not clusters:
-        return "it isn't a kubeconfig"
+        return "it is not a kubeconfig"
     others = sorted(clusters.keys() - {context})
-    return f"it has other clusters in it: {', '.join(others)}" if others else None
+    return f"it contains other clusters: {', '.join(others)}" if others else None
 
 
 def require_ours(path: Path, context: str) -> None:
-    """Stop before a file that somebody else uses would be overwritten."""
+    """Refuse to overwrite a file that Drystone did not create."""
     reason = foreign_reason(path, context)
     if reason:
         raise Refused(
-            f"Writing the kubeconfig {path}: there is a file and {reason}. Nothing was changed; choose another path.",
+            f"Writing the kubeconfig {path}: the file exists and {reason}. Nothing was changed. Set another path.",
             kubeconfig=str(path),
         )
 
 
 def problem(path: Path, expected: str | None, context: str) -> str | None:
-    """Say what is wrong with the file, if the expected text is known compared to it by what matters."""
+    """Return the problem of the file, or None. If the expected text is known, compare the relevant fields."""
     text = _text(path)
     if text is None:
-        return f"{path} isn't there"
+        return f"{path} does not exist"
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode != 0o600:
         return f"{path} has mode {mode:04o}, not 0600"
@@ -63,12 +63,12 @@ def problem(path: Path, expected: str | None, context: str) -> str | None:
     has, wants = _essence(text, context), _essence(expected, context)
     if has != wants:
         different = ", ".join(key for key in wants if has.get(key) != wants[key])
-        return f"{path} doesn't lead to this cluster ({different} differ)"
+        return f"{path} does not connect to this cluster ({different} differ)"
     return None
 
 
 def write(path: Path, text: str) -> None:
-    """Write the file, readable for its owner alone from its first byte on."""
+    """Write the file with mode 0600 from the start."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_durably(path, text)
 
@@ -82,11 +82,11 @@ def _text(path: Path) -> str | None:
 
 def _parse(text: str) -> dict[str, t.Any]:
     if not HAS_YAML:
-        raise InvalidInput("Reading a kubeconfig: the Python library PyYAML is missing; install it.")
+        raise InvalidInput("Reading a kubeconfig: the Python library PyYAML is missing. Install it.")
     try:
         document = yaml_load(text)
     except Exception as error:
-        # The class of a YAML error isn't importable where PyYAML may be missing.
+        # The class of YAML errors cannot be imported, because PyYAML may be missing.
         if not type(error).__module__.startswith("yaml"):
             raise
         return {}
@@ -101,7 +101,7 @@ def _section(document: dict[str, t.Any], section: str, key: str) -> dict[str, t.
 
 
 def _essence(text: str, context: str) -> dict[str, t.Any]:
-    """Reduce a kubeconfig to which server it trusts and who it is there; what users add to it is theirs."""
+    """Reduce a kubeconfig to the server, its CA and the user. Ignore additions of the user."""
     document = _parse(text)
     chosen = _section(document, "contexts", "context").get(context) or {}
     cluster = _section(document, "clusters", "cluster").get(str(chosen.get("cluster"))) or {}
@@ -115,6 +115,6 @@ def _essence(text: str, context: str) -> dict[str, t.Any]:
 
 
 def remove(path: Path) -> None:
-    """Remove the file if it is there."""
+    """Remove the file if it exists."""
     if os.path.lexists(path):
         path.unlink()

@@ -1,8 +1,8 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# PRIVATE to the collection: no promise of compatibility to code outside of it.
-"""The nodes of one kind cluster at its API server, reached by the kubeconfig that its own control plane holds."""
+# PRIVATE to the collection: it may change without notice.
+"""The Node objects of one kind cluster, read with the kubeconfig from its own control plane."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RACES = 5
 
 
 class NodeApi:
-    """Reads and patches node objects."""
+    """Read and patch Node objects."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class NodeApi:
 
     @classmethod
     def from_kubeconfig(cls, text: str, spec: ClusterSpec, timeout: float) -> NodeApi:
-        """Connect by this text, not by a file that somebody may have pointed elsewhere."""
+        """Connect with this kubeconfig text, because a file may lead to another cluster."""
         descriptor, path = tempfile.mkstemp(prefix="drystone-")
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
@@ -48,7 +48,7 @@ class NodeApi:
             os.unlink(path)
 
     def read(self, wait: bool) -> dict[str, dict[str, t.Any]]:
-        """Read every described node; with wait, those that aren't registered yet have until the timeout."""
+        """Read all described nodes. With wait, wait until the timeout for nodes that are not registered yet."""
         wanted = [node.name for node in self._spec.nodes]
         deadline = self._clock() + self._timeout
         while True:
@@ -60,7 +60,7 @@ class NodeApi:
                 after = f" after {self._timeout:g} s" if wait else ""
                 raise NotReady(
                     f"Reading the nodes of kind cluster {self._spec.name}: the container of {', '.join(missing)} runs, "
-                    f"but the API server knows only {', '.join(sorted(found)) or 'no node'}{after}. The kubelet "
+                    f"but the API server only knows {', '.join(sorted(found)) or 'no node'}{after}. The kubelet "
                     f"registers when it starts: docker exec {missing[0]} systemctl restart kubelet; its log: "
                     f"docker exec {missing[0]} journalctl -u kubelet. As a last resort set recreate: true.",
                     missing=missing,
@@ -68,7 +68,7 @@ class NodeApi:
             self._sleep(0.5)
 
     def reconcile(self, wait: bool) -> None:
-        """Patch every node to its description; a node that somebody changes meanwhile is read again."""
+        """Patch all nodes to match their descriptions. Read a node again if it changes in between."""
         for attempt in range(_RACES):
             patches = self.patches(self.read(wait))
             try:
@@ -80,7 +80,7 @@ class NodeApi:
                     raise
 
     def patches(self, found: t.Mapping[str, t.Mapping[str, t.Any]]) -> list[NodePatch]:
-        """Compare what was read with the description."""
+        """Compare the nodes with their descriptions."""
         compared = (patch_for(node, found[node.name]) for node in self._spec.nodes)
         return [patch for patch in compared if patch]
 

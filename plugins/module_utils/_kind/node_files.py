@@ -1,8 +1,8 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# PRIVATE to the collection: no promise of compatibility to code outside of it.
-"""Files of the host that nodes see through a mount, kept as they are described."""
+# PRIVATE to the collection: it may change without notice.
+"""Files of the host that nodes mount, kept up to date."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FILE_MODE, _DIRECTORY_MODE = 0o644, 0o755
 
 @dataclass(frozen=True)
 class FileChange:
-    """One file that is not as described."""
+    """One file that differs from its description."""
 
     path: Path
     root: Path
@@ -29,11 +29,11 @@ class FileChange:
 
     @property
     def reason(self) -> str:
-        return "there is no such file" if self.before is None else "its content differs"
+        return "the file does not exist" if self.before is None else "its content differs"
 
 
 def changes(mounts: t.Iterable[Mount]) -> list[FileChange]:
-    """Compare the described files with those that are there."""
+    """Compare the described files with the existing ones."""
     found = []
     for mount in mounts:
         for name, content in mount.files:
@@ -50,9 +50,9 @@ def changes(mounts: t.Iterable[Mount]) -> list[FileChange]:
 
 
 def write(change: FileChange) -> None:
-    """Write a file, and its directories where there are none; nodes read both, so others may too."""
+    """Write a file and missing directories, readable for all users, because nodes read them."""
     try:
-        # Not by the mode of mkdir, from which the umask takes.
+        # The umask would change the mode of mkdir.
         for directory in reversed(_down_to(change.root, change.path.parent)):
             if not directory.is_dir():
                 directory.mkdir(parents=True)
@@ -68,7 +68,6 @@ def _down_to(root: Path, directory: Path) -> list[Path]:
 
 def _failed(doing: str, path: Path, error: OSError) -> DrystoneError:
     return DrystoneError(
-        f"{doing} {path}, which the nodes mount: {error.strerror or error}. Make it accessible to this user, or "
-        "remove it.",
+        f"{doing} {path}, which the nodes mount: {error.strerror or error}. Give this user access to it, or remove it.",
         path=str(path),
     )

@@ -1,8 +1,8 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# PRIVATE to the collection: no promise of compatibility to code outside of it.
-"""Labels and taints of nodes, changed in place; only those that were set here are ever taken away."""
+# PRIVATE to the collection: it may change without notice.
+"""Labels and taints of nodes, changed in place. Only those that Drystone set are removed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OWNED_TAINTS = "drystone.dev/owned-taints"
 
 @dataclass(frozen=True)
 class NodePatch:
-    """What has to change on one node."""
+    """The changes of one node."""
 
     node: str
     body: t.Mapping[str, t.Any]
@@ -29,23 +29,23 @@ class NodePatch:
         return not self.changes
 
     def summary(self) -> str:
-        return ", ".join(self.changes) or "remember which labels and taints are ours"
+        return ", ".join(self.changes) or "record the labels and taints of Drystone"
 
 
 def owned(labels: t.Mapping[str, str], taints: t.Iterable[Taint]) -> dict[str, str | None]:
-    """Build the annotations that remember what is ours; None removes one."""
+    """Return the annotations that record the labels and taints of Drystone. None removes an annotation."""
     keys = {OWNED_LABELS: sorted(labels), OWNED_TAINTS: sorted(_identity(one) for one in taints)}
     return {name: json.dumps(value, separators=(",", ":")) if value else None for name, value in keys.items()}
 
 
 def remembers(found: t.Mapping[str, t.Any]) -> dict[str, str | None]:
-    """Read those annotations of a node object."""
+    """Read these annotations of a Node object."""
     annotations = found["metadata"].get("annotations") or {}
     return {name: annotations.get(name) for name in (OWNED_LABELS, OWNED_TAINTS)}
 
 
 def managed(node: Node, found: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Pick what is described, or was set here before, out of a node object: the before of a diff."""
+    """Return the labels and taints of a Node object that are described or that Drystone set before, for a diff."""
     metadata = found["metadata"]
     keys = node.labels.keys() | set(_remembered(metadata, OWNED_LABELS))
     identities = {_identity(one) for one in node.taints} | set(_remembered(metadata, OWNED_TAINTS))
@@ -55,7 +55,7 @@ def managed(node: Node, found: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 
 def normalised(labels: t.Mapping[str, str], taints: t.Iterable[Taint]) -> dict[str, t.Any]:
-    """Normalise labels and taints for a diff."""
+    """Normalize labels and taints for a diff."""
     return {
         "labels": dict(sorted(labels.items())),
         "taints": sorted(f"{one.key}={one.value}:{one.effect}" for one in taints),
@@ -63,7 +63,7 @@ def normalised(labels: t.Mapping[str, str], taints: t.Iterable[Taint]) -> dict[s
 
 
 def patch_for(node: Node, found: t.Mapping[str, t.Any]) -> NodePatch | None:
-    """Compare a node with its description; None if there is nothing to do."""
+    """Compare a node with its description. Return None if nothing differs."""
     metadata = found["metadata"]
     labels, label_changes = _label_changes(node, metadata)
     taints, taint_changes = _taint_changes(node, found)
@@ -72,7 +72,7 @@ def patch_for(node: Node, found: t.Mapping[str, t.Any]) -> NodePatch | None:
     changes = (*label_changes, *taint_changes)
     if not changes and not annotations:
         return None
-    # With the version a concurrent change makes this patch fail instead of being overwritten.
+    # With resourceVersion, the patch fails after a concurrent change instead of overwriting it.
     body: dict[str, t.Any] = {"metadata": {"resourceVersion": metadata.get("resourceVersion")}}
     if labels:
         body["metadata"]["labels"] = labels
@@ -133,7 +133,7 @@ def _identity(taint: Taint) -> str:
 
 
 def _remembered(metadata: t.Mapping[str, t.Any], annotation: str) -> list[str]:
-    # Anyone may have edited the annotation; nonsense in it must not make anything of theirs ours.
+    # Anyone may have edited the annotation. Ignore invalid content, so that labels of others are never removed.
     try:
         value = json.loads((metadata.get("annotations") or {}).get(annotation, "[]"))
     except ValueError:

@@ -1,8 +1,8 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# PRIVATE to the collection: no promise of compatibility to code outside of it.
-"""How a run on a kind cluster goes about it, and what it did."""
+# PRIVATE to the collection: it may change without notice.
+"""The settings and the result of a run on a kind cluster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kind.prefetch i
 
 @dataclass(frozen=True)
 class Settings:
-    """How to go about it."""
+    """The settings of a run."""
 
     kubeconfig: Path
     recreate: bool = False
@@ -28,7 +28,7 @@ class Settings:
 
 @dataclass
 class Outcome:
-    """What a run did, or would do."""
+    """The changes that a run made or would make."""
 
     plan: list[Action]
     before: dict[str, t.Any] = field(default_factory=dict)

@@ -1,8 +1,8 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# PRIVATE to the collection: no promise of compatibility to code outside of it.
-"""Decides, from what was seen, what has to be done to a kind cluster. Pure: nothing is read or changed here."""
+# PRIVATE to the collection: it may change without notice.
+"""Plan the changes of a kind cluster from its observed state. Pure functions."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ansible_collections.drystone.platform.plugins.module_utils._kind.spec impor
     ClusterSpec,
 )
 
-# What kind itself binds into a node, depending on the host.
+# Mounts that kind itself adds to a node, depending on the host.
 _KIND_MOUNTS = frozenset({OWNER_MOUNT, "/lib/modules", "/dev/mapper", "/dev/fuse", "/sys/fs/cgroup"})
 RUNNING = "running"
 
 
 @dataclass(frozen=True)
 class Action:
-    """One step. Its class says what it costs: in_place, create, start, recreate, remove, or refuse."""
+    """One step. Its class describes the effect: in_place, create, start, recreate, remove, or refuse."""
 
     class_: str
     verb: str
@@ -42,7 +42,7 @@ class Action:
 
 @dataclass(frozen=True)
 class Seen:
-    """Everything the decision depends on."""
+    """The observed state on which the plan depends."""
 
     containers: t.Sequence[Container] = ()
     nonces: t.AbstractSet[str] = frozenset()
@@ -51,7 +51,7 @@ class Seen:
     created: t.Mapping[str, t.Any] | None = None
     image_id: str | None = None
     kubeconfig_problem: str | None = None
-    # What differs in the node objects; None: the API server can't be asked (yet).
+    # Differences of Node objects. None: the API server cannot be reached (yet).
     patches: t.Sequence[NodePatch] | None = None
     file_changes: t.Sequence[FileChange] = ()
     network_users: t.AbstractSet[str] = frozenset()
@@ -59,50 +59,52 @@ class Seen:
 
 
 def described_mounts(container: Container) -> list[str]:
-    """List the mounts that a description has to name; kind's own and the owner mark come by themselves."""
+    """Return the mounts that the description must contain, without those of kind and the owner mark."""
     return sorted(str(one) for one in container.mounts if one.container_path not in _KIND_MOUNTS)
 
 
 def require_ownership(name: str, seen: Seen) -> None:
-    """Stop with the evidence if any container of that name isn't ours."""
+    """Refuse a cluster with a container that does not belong to it, and show the evidence."""
     foreign = [one for one in seen.containers if one.nonce not in seen.nonces]
     if not foreign:
         return
     lines = []
     for one in foreign:
-        mark = "an owner mark of another state directory" if one.nonce else "no owner mark"
+        mark = "the owner nonce of another state directory" if one.nonce else "no owner nonce"
         lines.append(f"{one.name} ({one.id[:12]}, {one.status}, created {one.created}, image {one.image}, {mark})")
     ours = len(seen.containers) - len(foreign)
-    also = f" {ours} more of that name are ours and were left alone too." if ours else ""
+    also = f" {ours} other containers belong to this cluster and were not changed either." if ours else ""
     raise Refused(
-        f"Kind cluster {name} exists and wasn't made here, so nothing was changed. Seen: {'; '.join(lines)}.{also} "
-        f"Choose another cluster name, or, if it is yours to lose, remove it: kind delete cluster --name {name}",
+        f"Kind cluster {name} exists, but Drystone did not create it, so nothing was changed. "
+        f"Seen: {'; '.join(lines)}.{also} "
+        f"Set another cluster name, or, if you do not need this cluster, remove it: kind delete cluster --name {name}",
         containers=[one.evidence() for one in foreign],
     )
 
 
 def require_own_network(name: str, seen: Seen) -> None:
-    """Stop with the evidence if the network of the cluster isn't ours: nothing may join it or be removed with it."""
+    """Refuse a network that does not belong to the cluster, and show the evidence."""
     if seen.network is None or seen.network.nonce in seen.nonces:
         return
-    mark = "the owner mark of another state directory" if seen.network.nonce else "no owner mark"
+    mark = "the owner nonce of another state directory" if seen.network.nonce else "no owner nonce"
     raise Refused(
-        f"Docker network {seen.network.name} exists and wasn't made here for kind cluster {name}, so nothing was "
-        f"changed. Seen: {_evidence(seen.network)}; it has {mark}. Choose another network (option network, role "
-        f"variable kind_cluster_network), or, if nobody needs it, remove it: docker network rm {seen.network.id[:12]}",
+        f"Docker network {seen.network.name} exists, but Drystone did not create it for kind cluster {name}, so "
+        f"nothing was changed. Seen: {_evidence(seen.network)}; it has {mark}. Set another network (option network, "
+        f"role variable kind_cluster_network), or, if the network is unused, remove it: "
+        f"docker network rm {seen.network.id[:12]}",
         network=seen.network.name,
     )
 
 
 def plan_network(network: str, seen: Seen) -> list[Action]:
-    """Order the steps to the network alone."""
-    return [] if seen.network else [Action("create", "create_network", network, "there is no such network")]
+    """Return the steps that create the network."""
+    return [] if seen.network else [Action("create", "create_network", network, "the network does not exist")]
 
 
 def plan_start(context: str, seen: Seen) -> list[Action]:
-    """Order the steps that have what is there run again, whatever is described."""
+    """Return the steps that start existing nodes, regardless of the description."""
     stopped = [one for one in seen.containers if one.status != RUNNING]
-    # Workers find the API server by name: it has to be there first.
+    # Workers connect to the API server by name, so start the control plane first.
     stopped.sort(key=lambda one: (one.role != CONTROL_PLANE, one.name))
     plan = [Action("start", "start_node", one.name, f"its container is {one.status}") for one in stopped]
     if seen.kubeconfig_problem:
@@ -111,15 +113,15 @@ def plan_start(context: str, seen: Seen) -> list[Action]:
 
 
 def plan_present(spec: ClusterSpec, seen: Seen, recreate: bool) -> list[Action]:
-    """Order the steps from what was seen to what is described."""
+    """Return the steps from the observed state to the description."""
     plan = plan_network(spec.network, seen)
     plan += [Action("in_place", "write_file", str(one.path), one.reason) for one in seen.file_changes]
-    creation = Action("create", "create_cluster", spec.name, "no node of it exists")
+    creation = Action("create", "create_cluster", spec.name, "none of its nodes exists")
     nodes = ", ".join(one.name for one in seen.containers)
     if not seen.containers:
         return [*plan, creation]
     if seen.interrupted:
-        reason = f"a run was killed in the middle of its {seen.interrupted}"
+        reason = f"a previous run was killed during its {seen.interrupted}"
         return [
             *plan,
             Action("recreate", "remove_nodes", nodes, reason),
@@ -140,19 +142,19 @@ def plan_present(spec: ClusterSpec, seen: Seen, recreate: bool) -> list[Action]:
 
 
 def refuse(name: str, plan: t.Sequence[Action]) -> None:
-    """Stop if the plan has a step that only the user may allow."""
+    """Refuse a plan with a step that the user must allow."""
     refused = [one for one in plan if one.class_ == "refuse"]
     if refused:
         raise Refused(
-            f"Kind cluster {name} can't become what is described without being made again, so nothing was changed: "
-            f"{refused[0].reason}. Put the description back, or set recreate: true "
-            "(role variable kind_cluster_recreate) for one run: it removes the cluster with all data in it.",
+            f"Kind cluster {name} cannot be updated in place to match its description, so nothing was changed: "
+            f"{refused[0].reason}. Restore the description, or set recreate: true "
+            "(role variable kind_cluster_recreate) for one run, which removes the cluster with all its data.",
             plan=[one.to_dict() for one in plan],
         )
 
 
 def plan_absent(name: str, seen: Seen) -> tuple[list[Action], list[str]]:
-    """Order the steps to nothing; and say what stays, and why."""
+    """Return the steps that remove the cluster, and the objects that are kept with the reasons."""
     plan, kept = [], []
     if seen.containers:
         names = ", ".join(one.name for one in seen.containers)
@@ -160,7 +162,7 @@ def plan_absent(name: str, seen: Seen) -> tuple[list[Action], list[str]]:
     if seen.network:
         others = seen.network_users - {one.id for one in seen.containers}
         if seen.network.nonce not in seen.nonces:
-            kept.append(f"network {_evidence(seen.network)}: not made here for cluster {name}")
+            kept.append(f"network {_evidence(seen.network)}: Drystone did not create it for cluster {name}")
         elif others:
             used = ", ".join(sorted(one[:12] for one in others))
             kept.append(f"network {seen.network.name}: in use by containers {used}")
@@ -180,22 +182,23 @@ def _differences(spec: ClusterSpec, seen: Seen) -> t.Iterator[str]:
     found = {one.name: one for one in seen.containers}
     wanted = {one.name: one for one in spec.nodes}
     for name in sorted(wanted.keys() - found.keys()):
-        yield f"node {name} is described and has no container ({len(wanted)} nodes described, {len(found)} found)"
+        yield f"node {name} is described, but has no container ({len(wanted)} nodes described, {len(found)} found)"
     for name in sorted(found.keys() - wanted.keys()):
-        yield f"node {name} exists and isn't described ({len(wanted)} nodes described, {len(found)} found)"
+        yield f"node {name} exists, but is not described ({len(wanted)} nodes described, {len(found)} found)"
     for name in sorted(wanted.keys() & found.keys()):
         container, node = found[name], wanted[name]
         if container.image != spec.image and container.image_id != seen.image_id:
-            yield f"node {name} runs image {container.image}, described is {spec.image}"
+            yield f"node {name} runs image {container.image}, but {spec.image} is described"
         yield from _set_difference(name, "port", container.ports, frozenset(map(str, spec.ports_of(node))))
         mounts = frozenset(described_mounts(container))
         yield from _set_difference(name, "mount", mounts, frozenset(map(str, spec.mounts)))
         if seen.network is None:
-            yield f"node {name} is on a network {spec.network} that was removed"
+            yield f"node {name} is in a network {spec.network} that was removed"
         elif spec.network not in container.networks:
-            yield f"node {name} is on network {', '.join(sorted(container.networks)) or 'none'}, not on {spec.network}"
+            networks = ", ".join(sorted(container.networks)) or "none"
+            yield f"node {name} is in network {networks} instead of {spec.network}"
         elif container.networks[spec.network] not in ("", seen.network.id):
-            yield f"node {name} is on a network {spec.network} that was removed and made again since"
+            yield f"node {name} is in a network {spec.network} that was removed and created again"
     for key, described in spec.patches().items():
         was = (seen.created or {}).get(key)
         if was is not None and was != described:
@@ -206,14 +209,14 @@ def _set_difference(node: str, what: str, has: frozenset[str], wants: frozenset[
     for one in sorted(wants - has):
         yield f"node {node} lacks {what} {one}"
     for one in sorted(has - wants):
-        yield f"node {node} has {what} {one}, which isn't described"
+        yield f"node {node} has {what} {one}, which is not described"
 
 
 def _patch_difference(key: str, was: t.Any, described: list[t.Any]) -> str:
     if not isinstance(was, list):
-        return f"{key} differ from those of the creation"
+        return f"{key} differ from those at the creation"
     gone = [one for one in was if one not in described]
     new = [one for one in described if one not in was]
     parts = [f"described {new}"] if new else []
-    parts += [f"made with {gone}"] if gone else []
+    parts += [f"created with {gone}"] if gone else []
     return f"{key} differ: {', '.join(parts) or 'their order'}"

@@ -1,11 +1,11 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# PRIVATE to the collection: no promise of compatibility to code outside of it.
-"""Pulls images on the nodes while workers still join: the host is half idle then, and every pod starts sooner.
+# PRIVATE to the collection: it may change without notice.
+"""Pull images on the nodes while workers join, so that Pods start earlier.
 
-Not before: the start of the control plane is what everything waits for, and unpacking takes every core it can get.
-Only time is at stake: the kubelet pulls by itself what is missing, so nothing here ever fails a run.
+Pulls start when the API server listens. Earlier pulls would delay the control plane, because unpacking uses all cores.
+A failed pull does not fail the run: the kubelet pulls missing images itself.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from ansible_collections.drystone.platform.plugins.module_utils._kind.docker imp
 from ansible_collections.drystone.platform.plugins.module_utils._kind.spec import API_SERVER_CONTAINER_PORT, ClusterSpec
 
 HOSTS_DIR = "/etc/containerd/certs.d"
-# Asked in the node: not every engine lets the host reach its address.
+# Run this in the node, because not all engines let the host connect to its address.
 _API_SERVER_LISTENS = ["bash", "-c", f"</dev/tcp/127.0.0.1/{API_SERVER_CONTAINER_PORT}"]
 _ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
 class Pulled:
-    """What became of one image on one node."""
+    """The result of pulling one image on one node."""
 
     node: str
     reference: str
@@ -44,7 +44,7 @@ class Pulled:
 
 
 class Prefetcher:
-    """One thread per node: it waits for the API server, then pulls one image after the other."""
+    """Threads that pull images, one per node. Each waits for the API server and pulls its images one by one."""
 
     def __init__(
         self,
@@ -74,16 +74,16 @@ class Prefetcher:
             thread.start()
 
     def stop(self) -> None:
-        """Begin nothing more: the cluster isn't going to be."""
+        """Start no further pulls, because the creation failed."""
         self._stop.set()
 
     def results(self, grace: float) -> list[Pulled]:
-        """Wait up to grace seconds for what still runs, then tell what became of everything."""
+        """Wait up to grace seconds for running pulls, then return all results."""
         deadline = self._clock() + grace
         for thread in self._threads:
             thread.join(max(0.0, deadline - self._clock()))
         unfinished = [
-            Pulled(thread.name, "", grace, f"still pulling {grace:g} s after the cluster was there")
+            Pulled(thread.name, "", grace, f"still pulling {grace:g} s after the cluster was created")
             for thread in self._threads
             if thread.is_alive()
         ]
@@ -92,7 +92,7 @@ class Prefetcher:
 
     def _serve(self, node: str, references: list[str]) -> None:
         deadline = self._clock() + self._timeout
-        seen = "the container didn't run"
+        seen = "the container did not run"
         while not self._stop.is_set():
             try:
                 self._docker.execute(self._control_plane, _API_SERVER_LISTENS, 10)
@@ -112,7 +112,7 @@ class Prefetcher:
         command = ["ctr", "--namespace", "k8s.io", "images", "pull", "--hosts-dir", HOSTS_DIR, reference]
         started = self._clock()
         problem = ""
-        # kind restarts containerd once where its config is patched, which breaks a pull that is under way.
+        # kind restarts containerd once if its configuration is patched, which interrupts a running pull.
         for attempt in range(_ATTEMPTS):
             if attempt:
                 self._sleep(1)

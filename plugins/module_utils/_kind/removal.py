@@ -1,8 +1,8 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# PRIVATE to the collection: no promise of compatibility to code outside of it.
-"""Removes a kind cluster that was made here, and nothing else."""
+# PRIVATE to the collection: it may change without notice.
+"""Remove a kind cluster that Drystone created, and nothing else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kind.state impo
 
 
 class Removal:
-    """The removal of one cluster. The owner mark goes last: it proves whose everything else is."""
+    """The removal of one cluster. The owner mark is removed last, because it proves the ownership of the rest."""
 
     def __init__(self, docker: Docker, state: ClusterState, settings: Settings) -> None:
         self._docker = docker
@@ -24,7 +24,7 @@ class Removal:
         self._settings = settings
 
     def run(self, name: str, network: str, check: bool = False) -> Outcome:
-        """Remove what was made here."""
+        """Remove the objects that Drystone created."""
         kubeconfig_file.reject_shared_path(self._settings.kubeconfig)
         outcome = self._plan(name, network)
         if check or not outcome.changed:
@@ -50,7 +50,7 @@ class Removal:
         return [one for one in kept if not one.startswith("network ")] + still_kept
 
     def _keeps_network(self, network: str) -> bool:
-        """Whether a network of ours stays, because others use it: the next run must know it again."""
+        """Return whether the network is kept because others use it. Then the owner mark is kept as well."""
         found = self._docker.network(network)
         return found is not None and found.nonce in self._state.nonces()
 

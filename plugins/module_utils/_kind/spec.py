@@ -1,8 +1,8 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# PRIVATE to the collection: no promise of compatibility to code outside of it.
-"""The description of a kind cluster: as values, and as kind's own config."""
+# PRIVATE to the collection: it may change without notice.
+"""The description of a kind cluster, and the kind configuration that is made from it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Mount:
     host_path: str
     container_path: str
     read_only: bool = False
-    # What is written below the host path, by relative path.
+    # Contents of files in the host path, by relative path.
     files: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
@@ -90,20 +90,20 @@ class ClusterSpec:
         return next(node for node in self.nodes if node.role == CONTROL_PLANE)
 
     def ports_of(self, node: Node) -> tuple[Port, ...]:
-        """The published ports of a node: all of them are on the control plane."""
+        """Return the published ports of a node. Only the control plane has any."""
         if node.role != CONTROL_PLANE:
             return ()
         return (Port(API_SERVER_CONTAINER_PORT, self.api_port), *self.ports)
 
     def patches(self) -> dict[str, list[t.Any]]:
-        """What a container doesn't show: the settings that only the config of the creation holds."""
+        """Return the settings that cannot be read from a container, only from the configuration of the creation."""
         return {
             "kubeadm_config_patches": [dict(patch) for patch in self.kubeadm_config_patches],
             "containerd_config_patches": list(self.containerd_config_patches),
         }
 
     def kind_config(self, owner_file: str) -> dict[str, t.Any]:
-        """Kind's own config. Labels and taints aren't in it: one code path sets them, at create and later."""
+        """Return the configuration for kind. It has no labels and taints, which are set through the API server."""
         mounts = [
             {"hostPath": mount.host_path, "containerPath": mount.container_path, "readOnly": mount.read_only}
             for mount in (*self.mounts, Mount(owner_file, OWNER_MOUNT, True))

@@ -1,8 +1,8 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# PRIVATE to the collection: no promise of compatibility to code outside of it.
-"""Parts of the work on a cluster: make its network before its nodes, and start the nodes that are there."""
+# PRIVATE to the collection: it may change without notice.
+"""Create the network of a cluster before its nodes, and start existing nodes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kind.state impo
 def make_network(
     docker: Docker, state: ClusterState, settings: Settings, name: str, network: str, check: bool
 ) -> Outcome:
-    """Make the owner mark and the network, for containers that join it before the nodes do."""
+    """Create the owner mark and the network, so that other containers can join it before the nodes."""
 
     def look() -> Seen:
         seen = Seen(containers=docker.containers(name), nonces=state.nonces(), network=docker.network(network))
@@ -50,9 +50,9 @@ def make_network(
 def start(
     docker: Docker, kind: Kind, state: ClusterState, settings: Settings, name: str, network: str, check: bool
 ) -> tuple[Outcome, dict[str, t.Any]]:
-    """Start the nodes that are there, whatever is described, and tell what they are.
+    """Start existing nodes, regardless of the description, and return them.
 
-    What a killed run left of a creation or a removal is no cluster and is left alone.
+    Do not start the incomplete cluster of an interrupted creation or removal.
     """
     kubeconfig_file.reject_shared_path(settings.kubeconfig)
     context = f"kind-{name}"

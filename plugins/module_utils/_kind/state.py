@@ -1,11 +1,11 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# PRIVATE to the collection: no promise of compatibility to code outside of it.
-"""What is remembered of a kind cluster between runs: who owns it, what was begun, what it was made from.
+# PRIVATE to the collection: it may change without notice.
+"""The recorded state of a kind cluster: its owner, unfinished operations, and the settings of its creation.
 
-Every write is on the disk before the step that it announces. The names of the files say what matters, so
-that a file cut short by a power loss still does; contents are hints.
+Each record is written to disk before the step that it announces. File names contain the important information, which
+survives a power loss even if the content of a file is incomplete.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _SCRATCH_PREFIX = ".kind-"
 
 
 def nonce_of(host_path: str) -> str | None:
-    """The nonce that the host path of an owner mount carries."""
+    """Return the nonce in the host path of an owner mount."""
     match = _OWNER_FILE.match(os.path.basename(host_path))
     return match.group(1) if match else None
 
 
 def write_durably(path: Path, text: str, mode: int = 0o600) -> None:
-    """Replaces a file at once; after this returns it survives a power loss."""
+    """Replace a file atomically and durably."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=_SCRATCH_PREFIX)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
@@ -77,10 +77,10 @@ class ClusterState:
 
     @contextlib.contextmanager
     def lock(self, timeout: float) -> t.Iterator[int]:
-        """Holds the lock of the cluster and yields its descriptor.
+        """Hold the lock of the cluster and yield its descriptor.
 
-        A child that inherits the descriptor goes on holding the lock if this process is killed, so nobody
-        meddles with what the orphan still does.
+        A child that inherits the descriptor keeps the lock if this process is killed, so that no other run interferes
+        with the orphaned child.
         """
         path = self.directory / "lock"
         deadline = self._clock() + timeout
@@ -89,7 +89,7 @@ class ClusterState:
             try:
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             except FileNotFoundError:
-                # Its holder has just removed the directory.
+                # The holder has just removed the directory.
                 continue
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,7 +100,7 @@ class ClusterState:
                     raise NotReady(_busy(path, holder, timeout), lock=str(path), holder=holder) from None
                 self._sleep(0.2)
                 continue
-            # The former holder may have removed the file (state absent): a lock on it would exclude nobody.
+            # The previous holder may have removed the file (state absent). A lock on a removed file has no effect.
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), os.stat(path)):
                     break
@@ -110,19 +110,19 @@ class ClusterState:
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
             yield descriptor
         finally:
-            # A run that was refused leaves nothing behind.
+            # A refused run leaves nothing behind.
             if self.directory.is_dir() and os.listdir(self.directory) == [path.name]:
                 self.clear()
             os.close(descriptor)
 
     def nonces(self) -> set[str]:
-        """Every nonce that marks a container as ours."""
+        """Return all nonces that mark a container as belonging to this cluster."""
         if not self.directory.is_dir():
             return set()
         return {nonce for nonce in map(nonce_of, os.listdir(self.directory)) if nonce}
 
     def owner_file(self) -> Path:
-        """The file whose path proves ownership; made (durably) if there is none."""
+        """Return the file whose path proves the ownership. Create it durably if it does not exist."""
         known = sorted(self.nonces())
         nonce = known[0] if known else secrets.token_hex(16)
         path = self.directory / f"{_OWNER_PREFIX}{nonce}"
@@ -131,15 +131,15 @@ class ClusterState:
         return path
 
     def keep_owner_file(self, nonce: str) -> None:
-        """Puts the owner file back where a container that is to be started mounts it."""
+        """Restore the owner file that a container mounts, before the container is started."""
         path = self.directory / f"{_OWNER_PREFIX}{nonce}"
         if not path.exists():
             write_durably(path, nonce + "\n")
 
     def interrupted(self, containers: t.Collection[str]) -> str | None:
-        """The operation that was begun and never finished, given the ids of the containers that are there.
+        """Return the operation that was started and not finished, given the ids of the existing containers.
 
-        While everything is there that it was going to remove, nothing has happened to the cluster.
+        If all containers still exist that the operation was going to remove, it has not changed the cluster.
         """
         if not self._intent.exists() or self._created.exists():
             return None
@@ -151,11 +151,11 @@ class ClusterState:
 
     @property
     def created(self) -> dict[str, t.Any] | None:
-        """What the cluster was made from; empty if that was lost; None if no creation was finished."""
+        """Return the settings of the creation. Empty: they were lost. None: no creation was finished."""
         return _read_json(self._created) if self._created.exists() else None
 
     def begin(self, operation: str, removes: t.Collection[str] = ()) -> None:
-        """Announces a create or a delete, and the containers that go: until it is finished a cluster counts as half."""
+        """Record the start of a create or delete and the containers to remove. The cluster is incomplete meanwhile."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_durably(
             self._intent, json.dumps({"operation": operation, "pid": os.getpid(), "removes": sorted(removes)}) + "\n"
@@ -169,25 +169,25 @@ class ClusterState:
 
     @contextlib.contextmanager
     def scratch(self) -> t.Iterator[Path]:
-        """A directory for one command; those left by a killed run go first."""
+        """Create a directory for one command. Remove directories of killed runs first."""
         for left in self.directory.glob(_SCRATCH_PREFIX + "*"):
             _remove(left)
         with tempfile.TemporaryDirectory(dir=self.directory, prefix=_SCRATCH_PREFIX) as path:
             yield Path(path)
 
     def files(self, keep_owner: bool = False) -> list[Path]:
-        """What is ours in the directory, the lock last: it goes when everything else is gone."""
+        """Return the files of the module in the directory, with the lock last."""
         if not self.directory.is_dir():
             return []
         owners = sorted(path for path in self.directory.iterdir() if nonce_of(path.name) and not keep_owner)
         scratch = sorted(self.directory.glob(_SCRATCH_PREFIX + "*"))
         named = [self._created, *scratch, *owners, self._intent, self.directory / "lock"]
         found = [path for path in named if path.exists()]
-        # Beside a mark that stays the lock alone is nothing to remove.
+        # If the owner mark is kept, the lock alone is not worth a removal.
         return [] if keep_owner and found == named[-1:] else found
 
     def clear(self, keep_owner: bool = False) -> None:
-        """Removes what is ours, if need be without the owner mark, and the directory if nothing else lies in it."""
+        """Remove the files of the module, optionally without the owner mark, and the directory if it is empty."""
         for path in self.files(keep_owner):
             _remove(path)
         with contextlib.suppress(OSError):
@@ -202,13 +202,13 @@ def _remove(path: Path) -> None:
 
 
 def _busy(path: Path, holder: str, timeout: float) -> str:
-    who = "a process that left no number"
+    who = "an unknown process"
     if holder.isdigit():
         alive = os.path.exists(f"/proc/{holder}")
-        who = f"process {holder}" if alive else f"a command that process {holder}, now gone, had started"
+        who = f"process {holder}" if alive else f"a command of process {holder}, which has ended,"
     return (
-        f"Another run is at work on this cluster: {who} holds {path}, and still did after {timeout:g} s. "
-        "Wait for it to end, or raise lock_timeout."
+        f"Locking the cluster: {who} still holds {path} after {timeout:g} s. Another run works on this cluster. "
+        "Wait until it ends, or raise lock_timeout."
     )
 
 

@@ -1,8 +1,8 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# PRIVATE to the collection: no promise of compatibility to code outside of it.
-"""Checks the description of a kind cluster and names every mistake at once, before anything is made."""
+# PRIVATE to the collection: it may change without notice.
+"""Validate the description of a kind cluster, and report all errors together before anything is created."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kind.spec impor
 _DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _DNS_SUBDOMAIN = re.compile(rf"{_DNS_LABEL}(\.{_DNS_LABEL})*\Z")
 _NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?\Z")
-# The kubelet and the node controllers set these themselves and put them back.
+# The kubelet and the node controllers set these and restore them after a change.
 _KUBELET_LABELS = (
     "kubernetes.io/hostname",
     "kubernetes.io/os",
@@ -47,7 +47,7 @@ _CONTROL_PLANE_LABEL = "node-role.kubernetes.io/control-plane"
 
 
 def name_problems(name: str) -> list[str]:
-    """What is wrong with a cluster name; empty if nothing is."""
+    """Return the problems of a cluster name."""
     longest = f"{name}-{CONTROL_PLANE}"
     problems = []
     if not _DNS_SUBDOMAIN.match(name):
@@ -60,7 +60,7 @@ def name_problems(name: str) -> list[str]:
 
 
 def key_problem(key: object) -> str | None:
-    """Why a label or taint key isn't a qualified name."""
+    """Return why the key of a label or taint is not a qualified name, or an empty string."""
     if not isinstance(key, str):
         return f"key {key!r} is {type(key).__name__}, not a string: put it in quotes"
     prefix, slash, name = key.rpartition("/")
@@ -72,7 +72,7 @@ def key_problem(key: object) -> str | None:
 
 
 def value_problem(value: object) -> str | None:
-    """Why a label or taint value isn't valid."""
+    """Return why the value of a label or taint is invalid, or an empty string."""
     if not isinstance(value, str):
         return f"value {value!r} is {type(value).__name__}, not a string: put it in quotes"
     if value and (len(value) > 63 or not _NAME.match(value)):
@@ -85,18 +85,18 @@ def _reserved_problem(key: str, role: str) -> str | None:
     if not f".{prefix}".endswith((".kubernetes.io", ".k8s.io")):
         return None
     if key in _KUBELET_LABELS:
-        return f"key {key!r} is set by the kubelet, which would put its own value back"
+        return f"key {key!r} is set by the kubelet, which would restore its own value"
     if key == _CONTROL_PLANE_LABEL and role != CONTROL_PLANE:
-        return f"key {key!r} marks control planes; this node is a {role}"
+        return f"key {key!r} marks control planes, but this node is a {role}"
     allowed = key in _ALLOWED_RESERVED_LABELS or any(
         prefix == one or prefix.endswith("." + one) for one in _ALLOWED_RESERVED_PREFIXES
     )
     if allowed:
         return None
     return (
-        f"key {key!r} lies in a prefix reserved by Kubernetes; of those only node-role.kubernetes.io/*, "
+        f"key {key!r} has a prefix that is reserved by Kubernetes. Of these, only node-role.kubernetes.io/*, "
         "node.kubernetes.io/*, node-restriction.kubernetes.io/*, kubelet.kubernetes.io/* and "
-        "topology.kubernetes.io/{zone,region} are free to set; use a prefix of your own"
+        "topology.kubernetes.io/{zone,region} may be set. Use your own prefix"
     )
 
 
@@ -115,7 +115,7 @@ def _node_problems(node: t.Mapping[str, t.Any], where: str) -> t.Iterator[str]:
         if problem:
             yield f"{here}: {problem}"
         elif taint["key"].startswith(("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")):
-            yield f"{here}: key {taint['key']!r} is set and removed by Kubernetes' own node controller"
+            yield f"{here}: key {taint['key']!r} is set and removed by the node controller of Kubernetes"
         problem = value_problem(taint.get("value") or "")
         if problem:
             yield f"{here}: {problem}"
@@ -123,7 +123,7 @@ def _node_problems(node: t.Mapping[str, t.Any], where: str) -> t.Iterator[str]:
             yield f"{here}: effect {taint['effect']!r} must be one of {', '.join(TAINT_EFFECTS)}"
         identity = (taint["key"], taint["effect"])
         if identity in seen:
-            yield f"{here}: {taint['key']}:{taint['effect']} is there twice"
+            yield f"{here}: {taint['key']}:{taint['effect']} is listed twice"
         seen.add(identity)
 
 
@@ -154,7 +154,7 @@ def _path_problems(params: t.Mapping[str, t.Any]) -> t.Iterator[str]:
                 yield f"mounts[{number}].{name}: {mount[name]!r} is not an absolute path"
         target = os.path.normpath(mount["container_path"])
         if target in targets:
-            yield f"mounts[{number}].container_path: {target} is taken by another mount"
+            yield f"mounts[{number}].container_path: {target} is used by another mount"
         targets.add(target)
         for path, content in (mount.get("files") or {}).items():
             here = f"mounts[{number}].files[{path}]"
@@ -164,7 +164,7 @@ def _path_problems(params: t.Mapping[str, t.Any]) -> t.Iterator[str]:
                 or os.path.normpath(path) != path
                 or path.split("/")[0] in (".", "..")
             ):
-                yield f"{here}: the key must be a path below host_path, such as a/b.toml"
+                yield f"{here}: the key must be a relative path in host_path, such as a/b.toml"
             if not isinstance(content, str):
                 yield f"{here}: the content is {type(content).__name__}, not a string"
 
@@ -175,19 +175,19 @@ def _mount(given: t.Mapping[str, t.Any]) -> Mount:
 
 
 def require_name(name: str) -> None:
-    """Stop if no cluster can have that name."""
+    """Refuse an invalid name of a cluster."""
     problems = name_problems(name)
     if problems:
-        raise InvalidInput(f"No kind cluster can have this name; nothing was changed. {'; '.join(problems)}")
+        raise InvalidInput(f"The name of the kind cluster is invalid, so nothing was changed. {'; '.join(problems)}")
 
 
 def parse(params: t.Mapping[str, t.Any]) -> ClusterSpec:
-    """The description as an object; every problem at once as L(InvalidInput)."""
+    """Return the description as an object. Raise InvalidInput with all problems."""
     problems = name_problems(params["name"])
     given = params["nodes"]
     control_planes = sum(node["role"] == CONTROL_PLANE for node in given)
     if control_planes != 1:
-        problems.append(f"nodes: exactly one control-plane is supported, {control_planes} are described")
+        problems.append(f"nodes: exactly one control-plane is supported, but {control_planes} are described")
     nodes = []
     workers = 0
     for number, node in enumerate(given):
@@ -203,13 +203,13 @@ def parse(params: t.Mapping[str, t.Any]) -> ClusterSpec:
     problems += _path_problems(params)
     patches = params.get("kubeadm_config_patches") or []
     problems += [
-        f"kubeadm_config_patches[{number}]: a patch without `kind` matches nothing"
+        f"kubeadm_config_patches[{number}]: a patch without `kind` has no effect. Add one"
         for number, patch in enumerate(patches)
         if not patch.get("kind")
     ]
     if problems:
         raise InvalidInput(
-            f"The description of kind cluster {params['name']!r} is wrong; nothing was changed. " + "; ".join(problems),
+            f"Kind cluster {params['name']!r} is described incorrectly, so nothing was changed. {'; '.join(problems)}",
             problems=problems,
         )
     return ClusterSpec(

@@ -258,7 +258,7 @@ def test_a_namespace_may_be_empty_where_that_is_said(server: FakeApi, waiting: W
     options = {"namespaces": ["dev"], "kinds": ["Deployment"], "allow_empty": True}
     assert waiting.wait({"workloads": options})["ready"]
     error = waiting.fails({"workloads": {**options, "names": ["api"]}})
-    assert [item["reason"] for item in unmet(error)] == ["there is none of that name"]
+    assert [item["reason"] for item in unmet(error)] == ["no object with this name exists"]
 
 
 def test_nothing_selected_is_not_ready(server: FakeApi, waiting: Waiting) -> None:

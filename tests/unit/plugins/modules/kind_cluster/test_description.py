@@ -71,7 +71,7 @@ def test_right_names(name: str) -> None:
         ({"kubernetes.io/role": "x"}, "reserved by Kubernetes"),
         ({"k8s.io/x": "x"}, "reserved by Kubernetes"),
         ({"app.kubernetes.io/name": "x"}, "reserved by Kubernetes"),
-        ({"node-role.kubernetes.io/control-plane": ""}, "marks control planes; this node is a worker"),
+        ({"node-role.kubernetes.io/control-plane": ""}, "marks control planes, but this node is a worker"),
     ],
 )
 def test_wrong_labels_name_the_node_and_the_key(labels: dict[t.Any, t.Any], expected: str) -> None:
@@ -110,8 +110,8 @@ def test_a_control_plane_may_describe_its_own_role() -> None:
         ([{"key": "a", "effect": "Never"}], "effect 'Never' must be one of NoSchedule, PreferNoSchedule, NoExecute"),
         ([{"key": "a b", "effect": "NoSchedule"}], "key 'a b'"),
         ([{"key": "a", "value": "x y", "effect": "NoSchedule"}], "value 'x y'"),
-        ([{"key": "a", "effect": "NoSchedule"}, {"key": "a", "value": "b", "effect": "NoSchedule"}], "is there twice"),
-        ([{"key": "node.kubernetes.io/not-ready", "effect": "NoExecute"}], "Kubernetes' own node controller"),
+        ([{"key": "a", "effect": "NoSchedule"}, {"key": "a", "value": "b", "effect": "NoSchedule"}], "is listed twice"),
+        ([{"key": "node.kubernetes.io/not-ready", "effect": "NoExecute"}], "by the node controller of Kubernetes"),
     ],
 )
 def test_wrong_taints_name_the_node_and_the_taint(taints: list[dict[str, str]], expected: str) -> None:
@@ -131,7 +131,7 @@ def test_one_key_may_have_two_effects() -> None:
 def test_exactly_one_control_plane(count: int) -> None:
     nodes = [CONTROL_PLANE] * count + [{"role": "worker"}]
 
-    assert problems(nodes=nodes) == [f"nodes: exactly one control-plane is supported, {count} are described"]
+    assert problems(nodes=nodes) == [f"nodes: exactly one control-plane is supported, but {count} are described"]
 
 
 def mapping(host_port: int, container_port: int, protocol: str = "TCP") -> dict[str, t.Any]:
@@ -163,12 +163,12 @@ def mapping(host_port: int, container_port: int, protocol: str = "TCP") -> dict[
         ),
         (
             {"mounts": [{"host_path": "/srv", "container_path": "/etc/drystone/owner/"}]},
-            "mounts[0].container_path: /etc/drystone/owner is taken by another mount",
+            "mounts[0].container_path: /etc/drystone/owner is used by another mount",
         ),
         *(
             (
                 {"mounts": [{"host_path": "/srv", "container_path": "/data", "files": {path: "x"}}]},
-                f"mounts[0].files[{path}]: the key must be a path below host_path, such as a/b.toml",
+                f"mounts[0].files[{path}]: the key must be a relative path in host_path, such as a/b.toml",
             )
             for path in ("/etc/passwd", "../up", "a/../../up", "..", ".", "a//b", "a/", "", 1)
         ),
@@ -178,7 +178,7 @@ def mapping(host_port: int, container_port: int, protocol: str = "TCP") -> dict[
         ),
         (
             {"kubeadm_config_patches": [{"maxPods": 1}]},
-            "kubeadm_config_patches[0]: a patch without `kind` matches nothing",
+            "kubeadm_config_patches[0]: a patch without `kind` has no effect. Add one",
         ),
     ],
 )

@@ -165,7 +165,7 @@ def test_busy_port_is_named_and_makes_nothing(host: Host, check: bool) -> None:
         result = host.run(check, port_mappings=[{"host_port": port, "container_port": 30080}])
 
     assert result["failed"]
-    assert f"host ports are taken, so nothing was changed. 127.0.0.1:{port}->30080/tcp: " in result["msg"]
+    assert f"host ports are in use, so nothing was changed. 127.0.0.1:{port}->30080/tcp: " in result["msg"]
     assert result["ports"] == [port]
     assert host.writes() == []
     assert not host.state_dir.exists()
@@ -175,7 +175,7 @@ def test_busy_port_names_its_process(host: Host, monkeypatch: pytest.MonkeyPatch
     listener = Listener(host.port, 42, "nginx", "nginx -g daemon off;")
     monkeypatch.setattr(Proc, "listeners", lambda _self, ports: dict.fromkeys(ports, listener))
 
-    assert f"127.0.0.1:{host.port}->6443/tcp: process 42 (nginx -g daemon off;) listens there" in host.run()["msg"]
+    assert f"127.0.0.1:{host.port}->6443/tcp: process 42 (nginx -g daemon off;) listens on it" in host.run()["msg"]
 
 
 def test_failed_creation_tells_the_end_of_the_output_and_removes_only_our_containers(host: Host) -> None:
@@ -201,7 +201,7 @@ def test_creation_that_takes_too_long_is_ended(host: Host) -> None:
     result = host.run(create_timeout=1)
 
     assert result["failed"]
-    assert "not done after 1 s (create_timeout)" in result["msg"]
+    assert "did not finish within 1 s (create_timeout)" in result["msg"]
     assert host.containers() == {}
 
 
@@ -233,9 +233,9 @@ def test_foreign_cluster_is_refused_with_evidence_and_left_alone(host: Host, sta
 @pytest.mark.parametrize(
     ("labels", "mark"),
     [
-        ({}, "labels: none); it has no owner mark"),
-        ({"drystone.dev/cluster": NAME}, f"labels: drystone.dev/cluster={NAME}); it has no owner mark"),
-        ({"drystone.dev/owner": "0" * 32}, "it has the owner mark of another state directory"),
+        ({}, "labels: none); it has no owner nonce"),
+        ({"drystone.dev/cluster": NAME}, f"labels: drystone.dev/cluster={NAME}); it has no owner nonce"),
+        ({"drystone.dev/owner": "0" * 32}, "it has the owner nonce of another state directory"),
     ],
 )
 def test_foreign_network_is_refused_with_evidence_and_left_alone(
@@ -246,7 +246,7 @@ def test_foreign_network_is_refused_with_evidence_and_left_alone(
     result = host.run(check) if state == "present" else host.network(check)
 
     assert result["failed"]
-    assert f"Docker network {NAME} exists and wasn't made here" in result["msg"]
+    assert f"Docker network {NAME} exists, but Drystone did not create it" in result["msg"]
     assert mark in result["msg"]
     assert "docker network rm 0000" in result["msg"]
     assert host.writes() == []
@@ -257,7 +257,7 @@ def test_a_network_of_ours_that_somebody_replaced_is_refused(cluster: Host) -> N
     with cluster.world() as world:
         world["networks"] = {}
         world.add_network(NAME, {})
-    assert "wasn't made here" in cluster.run(recreate=True)["msg"]
+    assert "Drystone did not create it" in cluster.run(recreate=True)["msg"]
     assert cluster.writes() == []
 
 
@@ -267,8 +267,8 @@ def test_one_foreign_node_among_ours_stops_everything(cluster: Host) -> None:
     files = tree(cluster.state_dir)
     for result in (cluster.run(recreate=True), cluster.absent()):
         assert result["failed"]
-        assert "an owner mark of another state directory" in result["msg"]
-        assert "3 more of that name are ours" in result["msg"]
+        assert "the owner nonce of another state directory" in result["msg"]
+        assert "3 other containers belong to this cluster" in result["msg"]
     assert cluster.writes() == []
     assert {name: text for name, text in tree(cluster.state_dir).items() if not name.endswith("/lock")} == {
         name: text for name, text in files.items() if not name.endswith("/lock")
@@ -310,7 +310,7 @@ def test_users_own_kubeconfig_is_refused(host: Host, state: str) -> None:
     result = host.run(kubeconfig=own) if state == "present" else host.absent(kubeconfig=own)
 
     assert result["failed"]
-    assert "the user's own file" in result["msg"]
+    assert "the user's default file" in result["msg"]
     assert host.read()["calls"] == []
 
 
@@ -323,8 +323,8 @@ def test_kubeconfig_with_other_clusters_is_neither_overwritten_nor_removed(host:
     kept = host.absent(kubeconfig=str(shared))
 
     assert refused["failed"]
-    assert "other clusters in it: prod" in refused["msg"]
-    assert kept["kept"] == [f"kubeconfig {shared}: it has other clusters in it: prod"]
+    assert "other clusters: prod" in refused["msg"]
+    assert kept["kept"] == [f"kubeconfig {shared}: it contains other clusters: prod"]
     assert shared.read_text() == text
 
 
@@ -375,7 +375,7 @@ def test_an_orphaned_kind_keeps_the_lock_until_it_is_done(host: Host) -> None:
     result = host.run(lock_timeout=20)
 
     assert busy["failed"]
-    assert f"a command that process {process.pid}, now gone, had started" in busy["msg"]
+    assert f"a command of process {process.pid}, which has ended," in busy["msg"]
     assert not result["failed"], result["msg"]
     assert host.containers() == dict.fromkeys(ALL, "running")
 
@@ -398,7 +398,7 @@ def test_killed_in_removal_a_creation_makes_a_whole_cluster(cluster: Host) -> No
     result = cluster.run()
 
     assert [one[:2] for one in classes(result)] == [("recreate", "remove_nodes"), ("recreate", "create_cluster")]
-    assert "a run was killed in the middle of its delete" in result["plan"][0]["reason"]
+    assert "a previous run was killed during its delete" in result["plan"][0]["reason"]
     assert cluster.containers() == dict.fromkeys(ALL, "running")
 
 
@@ -470,7 +470,7 @@ def test_removed_worker_is_refused_unless_recreation_is_allowed(cluster: Host, c
     result = cluster.run(check)
 
     assert result["failed"]
-    assert f"node {NAME}-worker2 is described and has no container (3 nodes described, 2 found)" in result["msg"]
+    assert f"node {NAME}-worker2 is described, but has no container (3 nodes described, 2 found)" in result["msg"]
     assert "recreate: true" in result["msg"]
     assert cluster.writes() == []
     allowed = cluster.run(check, recreate=True)
@@ -515,7 +515,7 @@ HTTP_PORT, OTHER_API_PORT = free_port(), free_port()
     [
         (
             {"image": "drystone.local/node:v2"},
-            "runs image drystone.local/node:v1.0.0, described is drystone.local/node:v2",
+            "runs image drystone.local/node:v1.0.0, but drystone.local/node:v2 is described",
         ),
         (
             {"port_mappings": [{"host_port": HTTP_PORT, "container_port": 30080}]},
@@ -526,7 +526,7 @@ HTTP_PORT, OTHER_API_PORT = free_port(), free_port()
             {"mounts": [{"host_path": "/srv", "container_path": "/data", "read_only": True}]},
             f"node {NAME}-worker lacks mount /srv:/data:ro",
         ),
-        ({"network": "elsewhere"}, f"is on network {NAME}, not on elsewhere"),
+        ({"network": "elsewhere"}, f"is in network {NAME} instead of elsewhere"),
         (
             {"kubeadm_config_patches": [{"kind": "KubeletConfiguration", "maxPods": 20}]},
             "kubeadm_config_patches differ: described [{'kind': 'KubeletConfiguration', 'maxPods': 20}]",
@@ -780,7 +780,7 @@ def test_absent_keeps_a_network_of_somebody_else(cluster: Host) -> None:
 
     (kept,) = result["kept"]
     assert kept.startswith(f"network {NAME} (0000")
-    assert kept.endswith(f"labels: drystone.dev/cluster={NAME}): not made here for cluster {NAME}")
+    assert kept.endswith(f"labels: drystone.dev/cluster={NAME}): Drystone did not create it for cluster {NAME}")
     assert len(cluster.read()["networks"]) == 1
     assert not cluster.state_dir.exists()
 
@@ -813,7 +813,7 @@ def test_network_without_nodes_is_removed(host: Host) -> None:
 
 def test_network_beside_somebody_else_s_cluster_is_refused(host: Host) -> None:
     host.foreign_node(f"{NAME}-control-plane")
-    assert "exists and wasn't made here" in host.network()["msg"]
+    assert "exists, but Drystone did not create it" in host.network()["msg"]
     assert host.writes() == []
 
 
@@ -873,7 +873,7 @@ def test_started_refuses_somebody_else_s_cluster(host: Host) -> None:
     host.foreign_node(f"{NAME}-control-plane")
     host.set_status("exited", f"{NAME}-control-plane")
     result = host.started()
-    assert "exists and wasn't made here" in result["msg"]
+    assert "exists, but Drystone did not create it" in result["msg"]
     assert host.writes() == []
 
 

@@ -112,7 +112,7 @@ def test_lost_memory_alone_is_put_right() -> None:
 
     assert made
     assert made.only_annotations
-    assert made.summary() == "remember which labels and taints are ours"
+    assert made.summary() == "record the labels and taints of Drystone"
 
 
 def test_patched_node_needs_nothing_more() -> None:
