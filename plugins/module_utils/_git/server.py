@@ -40,7 +40,7 @@ def repositories(remote: Remote, run: t.Callable[[list[str], float], Result]) ->
                 rc=done.rc,
                 stderr=done.stderr,
             )
-        raise failure(doing, "(ssh)", done.rc, done.stderr, remote)
+        raise failure(doing, "over ssh", done.rc, done.stderr, remote)
 
     with tempfile.TemporaryDirectory(prefix="drystone-git-") as private:
         return sorted(Git(remote, private).patiently(ask).splitlines())
