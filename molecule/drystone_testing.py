@@ -6,8 +6,9 @@ import base64
 import json
 import os
 import subprocess
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,16 @@ def wait_until(what: Callable[[], bool], timeout: float = 60, every: float = 0.5
     return True
 
 
+def documents(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a stream in which each begins and ends with a line of one brace."""
+    text: list[str] = []
+    for line in lines:
+        text.append(line)
+        if line == "}\n":
+            yield json.loads("".join(text))
+            text.clear()
+
+
 class Kubectl:
     """The platform's kubectl, which only uses the cluster of the inventory."""
 
@@ -61,6 +72,27 @@ class Kubectl:
     def items(self, *arguments: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.json("get", *arguments)["items"]
         return found
+
+    def watch(self, holds: Callable[[dict[str, Any]], bool], *what: str, timeout: float = 60) -> bool:
+        """Whether a condition holds for one object in time: asked when the object changes, not all the time.
+
+        C(what) names the object as for C(kubectl get). An object that does not exist yet is waited for.
+        """
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            command = [self.binary, f"--kubeconfig={self.kubeconfig}", "get", *what, "--watch", "--output=json"]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+                ends = threading.Timer(left, process.terminate)
+                ends.start()
+                try:
+                    assert process.stdout is not None
+                    if any(holds(seen) for seen in documents(process.stdout)):
+                        return True
+                finally:
+                    ends.cancel()
+                    process.terminate()
+            time.sleep(min(0.5, max(0.0, deadline - time.monotonic())))
+        return False
 
     def apply(self, *objects: dict[str, Any]) -> None:
         self("apply", "--filename=-", stdin=yaml.safe_dump_all(objects))
@@ -94,6 +126,12 @@ class Kubectl:
         answers = self("create", "--filename=-", shown, stdin=yaml.safe_dump_all(reviews)).split()
         assert len(answers) == len(questions), answers
         return [answer == "true" for answer in answers]
+
+
+def refresh_applications(kubectl: Kubectl) -> None:
+    """Have Argo CD look at Git now instead of at its next reconciliation."""
+    for kind, refresh in (("applicationsets", "application-set-refresh=true"), ("applications", "refresh=normal")):
+        kubectl("annotate", kind, "--all", "--all-namespaces", "--overwrite", f"argocd.argoproj.io/{refresh}")
 
 
 class Http:

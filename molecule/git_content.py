@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from drystone_testing import Git, Http, Kubectl, wait_until
+from drystone_testing import Git, Http, Kubectl
 
 WORKLOAD = "site"
 PUBLISHED = f"{WORKLOAD}-git-content"
@@ -143,9 +143,9 @@ class Site:
         found = self.kubectl.json("get", "deployment", WORKLOAD, self.where)
         return int(found["metadata"]["annotations"]["deployment.kubernetes.io/revision"])
 
-    def settled(self) -> bool:
-        """Return whether all Pods of the Deployment have the same revision and are ready."""
-        found = self.kubectl.json("get", "deployment", WORKLOAD, self.where)
+    def settled(self, found: dict[str, Any] | None = None) -> bool:
+        """Return whether all Pods of the Deployment have the same revision and are ready. Read it unless given."""
+        found = found or self.kubectl.json("get", "deployment", WORKLOAD, self.where)
         status, wanted = found["status"], found["spec"]["replicas"]
         counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")]
         return status.get("observedGeneration") == found["metadata"]["generation"] and counts == [wanted] * 4
@@ -167,8 +167,19 @@ class Site:
         text = self.http.get(self.namespace, self.syncer()["metadata"]["name"], 8081, "/metrics", kind="pods").text
         return [line for line in text.splitlines() if line.startswith(name)]
 
+    def settles(self, timeout: float = 60) -> bool:
+        """Return whether the Deployment is settled within the timeout."""
+        return self.kubectl.watch(self.settled, "deployment", WORKLOAD, self.where, timeout=timeout)
+
     def reaches(self, commit: str, timeout: float = 120) -> bool:
         """Return whether a commit is published, rolled out and served by all Pods within the timeout."""
-        return wait_until(
-            lambda: self.published() == commit and self.settled() and self.served() == {commit}, timeout, every=1
-        )
+
+        def published(config: dict[str, Any]) -> bool:
+            return bool(config.get("data", {}).get("commit") == commit)
+
+        def rolled_out(deployment: dict[str, Any]) -> bool:
+            return self.settled(deployment) and self.served() == {commit}
+
+        return self.kubectl.watch(
+            published, "configmap", PUBLISHED, self.where, timeout=timeout
+        ) and self.kubectl.watch(rolled_out, "deployment", WORKLOAD, self.where, timeout=timeout)

@@ -13,11 +13,14 @@ from typing import Any
 
 import pytest
 
-from drystone_testing import Git, Http, Kubectl, Playbook, wait_until
+from drystone_testing import Git, Http, Kubectl, Playbook, refresh_applications, wait_until
 from git_content import PUBLISHED, WORKLOAD, Client, Content, Site
 
 SOAK = bool(os.environ.get("DRYSTONE_SOAK"))
-PUSHES = 30 if SOAK else 3
+PUSHES = 30 if SOAK else 2
+EDITS = 100 if SOAK else 5
+# How long a test watches that nothing happens: longer than the time between two looks at the branch
+WATCHED_SECONDS = 30 if SOAK else 12
 NAMESPACE = "dev"
 WHERE = f"--namespace={NAMESPACE}"
 
@@ -31,7 +34,7 @@ def content(variables: dict[str, Any], tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture
 def site(kubectl: Kubectl, http: Http) -> Site:
     made = Site(kubectl, http)
-    assert wait_until(made.settled, timeout=120)
+    assert made.settles(timeout=120)
     return made
 
 
@@ -90,6 +93,7 @@ def over_https(kubectl: Kubectl, http: Http, variables: dict[str, Any], tmp_path
         for arguments in (["add", "--all"], ["commit", "--quiet", f"--message={message}"], ["push", "--quiet"]):
             done = git("-C", str(platform), *arguments)
             assert done.returncode == 0, done.stderr
+        refresh_applications(kubectl)
 
     def there() -> bool:
         return kubectl.run("get", "application", "site-staging", "--namespace=argocd").returncode == 0
@@ -100,8 +104,7 @@ def over_https(kubectl: Kubectl, http: Http, variables: dict[str, Any], tmp_path
         (folder / name).write_text(text)
     push("Serve the site in staging, over HTTPS")
     try:
-        deployed = ("get", "deployment", WORKLOAD, made.where)
-        assert wait_until(lambda: kubectl.run(*deployed).returncode == 0 and made.settled(), timeout=180)
+        assert made.settles(timeout=180)
         yield made
     finally:
         shutil.rmtree(folder)
@@ -144,15 +147,15 @@ def test_an_outage_of_the_remote_is_not_one_of_the_site(
     site: Site, content: Content, client: Client, kubectl: Kubectl, no_git_server: None
 ) -> None:
     commit = site.published()
-    assert not wait_until(lambda: site.served() != {commit}, timeout=15)
+    assert not wait_until(lambda: site.served() != {commit}, timeout=WATCHED_SECONDS)
     # A new Pod waits for its content; the other Pods continue to serve.
     lost = site.pods()[0]["metadata"]["name"]
     kubectl("delete", "pod", lost, WHERE)
-    assert not wait_until(site.settled, timeout=10)
+    assert not wait_until(site.settled, timeout=5)
     waiting = [pod for pod in site.pods() if pod["status"]["phase"] == "Pending"]
     assert len(waiting) == 1
     bring_back(kubectl)
-    assert wait_until(site.settled, timeout=60)
+    assert site.settles(timeout=60)
     assert site.served() == {commit}
     assert site.reaches(content.commit("after the outage"))
     assert client.stop()["errors"] == 0
@@ -198,7 +201,7 @@ def test_a_revoked_key_keeps_the_last_good_content(site: Site, content: Content,
     kubectl("annotate", "pods", "--all", "--namespace=git", "--overwrite", f"test={os.urandom(3).hex()}")
     try:
         withheld = content.commit("while nobody may read")
-        assert not wait_until(lambda: site.published() != commit, timeout=30)
+        assert not wait_until(lambda: site.published() != commit, timeout=WATCHED_SECONDS)
         assert site.served() == {commit}
         assert site.settled()
     finally:
@@ -229,15 +232,14 @@ def test_a_storm_of_edits_ends_with_what_is_in_git_and_no_edit_costs_two_rollout
     site.kubectl("annotate", "configmap", PUBLISHED, WHERE, "--overwrite", "test=no-op")
     revisions = site.revisions()
     assert not wait_until(lambda: site.revisions() != revisions, timeout=5)
-    edits = 100 if SOAK else 10
-    for number in range(edits):
+    for number in range(EDITS):
         patch = json.dumps({"data": {"note": str(number)}})
         kubectl("patch", "configmap", PUBLISHED, WHERE, f"--patch={patch}")
-    assert wait_until(site.settled, timeout=240)
+    assert site.settles(timeout=240)
     assert site.published() == commit
     assert site.served() == {commit}
     # The publisher repairs the ConfigMap every 30 s, which is an edit as well.
-    assert site.revisions() - revisions <= edits + 3
+    assert site.revisions() - revisions <= EDITS + 3
 
 
 @pytest.mark.soak
@@ -245,7 +247,7 @@ def test_a_branch_that_is_gone_takes_nothing_with_it(site: Site, content: Conten
     commit = site.published()
     content("push", "--quiet", "origin", "--delete", "main")
     try:
-        assert not wait_until(lambda: site.published() != commit or site.served() != {commit}, timeout=30)
+        assert not wait_until(lambda: site.published() != commit or site.served() != {commit}, timeout=WATCHED_SECONDS)
         assert site.settled()
     finally:
         back = content.commit("the branch is back")
