@@ -58,11 +58,8 @@ check: $(DEV_READY)  ## run all checks that need no cluster
 	@$(MAKE) --keep-going --output-sync --jobs=$(JOBS) $(addprefix gate-,$(GATES))
 
 .PHONY: test
-test: check  ## run check, then test the platform and every role on a cluster that is removed at the end
-	@rm -rf "$(MOLECULE_EPHEMERAL_DIRECTORY)"  # the state of a killed run would claim that its cluster still exists
-	molecule test --all
-	python -m pytest --quiet tests/integration
-	python deploy/validate.py
+test: check  ## run check, then the tests of all roles on one cluster, then every inventory from nothing to the end
+	scripts/test.sh
 
 .PHONY: soak
 soak: $(DEV_READY)  ## run the long tests of content from Git on the test cluster; the cluster stays
