@@ -1,9 +1,9 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run every external command in one way and with a time limit. PRIVATE to the collection.
+"""Run external commands with a timeout. PRIVATE to the collection.
 
-AnsibleModule.run_command has no time limit, and an engine or a server that hangs would hang the run.
+AnsibleModule.run_command has no timeout, so an engine or a server that does not answer would block the run.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from dataclasses import dataclass
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed
 
-# As a shell and timeout(1) say it
+# The exit codes of a shell and of timeout(1)
 NOT_FOUND = 127
 TIMED_OUT = 124
 
 _TAIL_LINES = 40
-# What a killed command had printed is there at once, unless a daemon that it started holds its output open.
+# The output of a killed command is available at once, unless a daemon that it started keeps the output open.
 _LAST_WORDS = 5.0
 
 
@@ -53,11 +53,11 @@ def run(
     merged: bool = False,
     pass_fds: t.Sequence[int] = (),
 ) -> Result:
-    """Run argv without a shell; by default in this environment, with messages in English.
+    """Run argv without a shell. By default, use the environment of this process with English messages.
 
-    The command gets text as its input and a session of its own, so it has no terminal to ask on. At the time limit, and
-    if this process is interrupted, the command is killed together with everything that it started. If merged, stdout
-    has what it printed to stderr, too.
+    The command reads text as its input and runs in a separate session, so it cannot prompt on a terminal. At the
+    timeout or an interrupt of this process, the command is killed with all its children. If merged is true, stdout also
+    contains the output on stderr.
     """
     try:
         process = subprocess.Popen(
@@ -96,7 +96,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 
 def _killed(process: subprocess.Popen[str]) -> str:
-    """Kill a command and return what it had printed."""
+    """Kill a command and return its output."""
     _kill(process)
     try:
         return process.communicate(timeout=_LAST_WORDS)[0] or ""
@@ -115,7 +115,7 @@ def require(
     if_missing: str = "Install it, or put it on PATH.",
     if_slow: str = "Run the command by hand to see what it waits for.",
 ) -> str:
-    """Return what a command printed, or raise CommandFailed with what was being done, what was seen and what to do."""
+    """Return the output of a command, or raise CommandFailed with the operation, the observation and the remedy."""
     if done.rc == 0:
         return done.stdout
     command = " ".join(argv)
@@ -124,19 +124,19 @@ def require(
     elif done.rc == TIMED_OUT:
         said = f"`{command}` was stopped, {done.reason.partition(': ')[2] or done.reason}. {if_slow}"
     else:
-        said = f"`{command}` ended with {done.rc}: {tail(done.stderr) or tail(done.stdout) or 'it printed nothing'}"
+        said = f"`{command}` failed with exit code {done.rc}: {tail(done.stderr) or tail(done.stdout) or 'no output'}"
     raise CommandFailed(f"{doing}: {said}", command=list(argv), rc=done.rc, stderr=tail(done.stderr))
 
 
 def tail(output: str, lines: int = _TAIL_LINES) -> str:
-    """Keep the end of an output: a failure is told there."""
+    """Return the end of an output, which contains the error."""
     kept = [line.rstrip() for line in output.splitlines() if line.strip()]
-    omitted = f"[{len(kept) - lines} lines before]\n" if len(kept) > lines else ""
+    omitted = f"[{len(kept) - lines} lines omitted]\n" if len(kept) > lines else ""
     return omitted + "\n".join(kept[-lines:])
 
 
 def end_with_commands() -> None:
-    """Let a polite request to end (SIGTERM) kill the running command, too, by an exception instead of sudden death."""
+    """Raise SystemExit at SIGTERM, so that the running command is killed as well."""
 
     def end(number: int, _frame: object) -> t.NoReturn:
         raise SystemExit(128 + number)

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Import the library cryptography where it is needed, and report once that it is missing. PRIVATE to the collection."""
+"""Import the library cryptography, and report if it is missing. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if t.TYPE_CHECKING:
 
 
 class Imports:
-    """Import names of cryptography in a with block; an ImportError is kept for require_cryptography."""
+    """Import names of cryptography in a with block. require_cryptography reports an ImportError."""
 
     def __init__(self) -> None:
         self.error: ImportError | None = None
@@ -38,6 +38,6 @@ cryptography_imports = Imports()
 
 
 def require_cryptography(module: AnsibleModule) -> None:
-    """Fail and say what to install if a name of cryptography could not be imported."""
+    """Fail with the required package if the import of cryptography failed."""
     if error := cryptography_imports.error:
         module.fail_json(msg=missing_required_lib("cryptography"), exception="".join(traceback.format_exception(error)))

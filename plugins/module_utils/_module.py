@@ -15,15 +15,15 @@ if t.TYPE_CHECKING:
 
 
 def diff_wanted(module: AnsibleModule) -> bool:
-    """Tell whether the user asked for diffs."""
-    return bool(module._diff)  # noqa: SLF001  Ansible has no public name for it
+    """Return whether the user requested diffs."""
+    return bool(module._diff)  # noqa: SLF001  there is no public attribute
 
 
 @contextlib.contextmanager
 def failing(module: AnsibleModule, shown: t.Callable[[t.Any], t.Any] = lambda value: value) -> t.Iterator[None]:
-    """Turn an error of the collection into the failure of the module.
+    """Convert an error of the collection to a failure of the module.
 
-    The message and the facts of the error go through the function shown, which may hide parts of them.
+    The function shown may hide parts of the message and the facts.
     """
     try:
         yield
@@ -32,7 +32,7 @@ def failing(module: AnsibleModule, shown: t.Callable[[t.Any], t.Any] = lambda va
 
 
 def succeed(module: AnsibleModule, **result: t.Any) -> t.NoReturn:
-    """Exit with a result. It contains the diff only if the user asked for diffs."""
+    """Exit with a result. It contains the diff only if the user requested diffs."""
     if not diff_wanted(module):
         result.pop("diff", None)
     module.exit_json(**result)

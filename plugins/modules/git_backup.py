@@ -81,7 +81,7 @@ refs:
     refs/heads/main: 5b3d2b0ce1b2f1d6c5a4f0b0f3a1e2d3c4b5a697
     refs/tags/v1: 1d6c5a4f0b0f3a1e2d3c4b5a6975b3d2b0ce1b2f
 earlier:
-  description: The file that the bundle from before became; null where the new one has all that it had.
+  description: The new path of the earlier bundle. Null if the new bundle contains all of it.
   returned: success
   type: str
   sample: /var/backups/platform-20261130T081500Z.bundle
@@ -89,7 +89,7 @@ msg:
   description: The result in one sentence.
   returned: success
   type: str
-  sample: /var/backups/platform.bundle gets all 3 refs of /srv/git/platform.git.
+  sample: Saves all 3 refs of /srv/git/platform.git in /var/backups/platform.bundle.
 """
 
 from ansible.module_utils.basic import AnsibleModule

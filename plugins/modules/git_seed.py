@@ -122,7 +122,7 @@ msg:
   description: The result in one sentence.
   returned: success
   type: str
-  sample: ssh://git@127.0.0.1:2222/srv/git/platform.git (main) has the content of this checkout at 5b3d2b0ce1b2.
+  sample: ssh://git@127.0.0.1:2222/srv/git/platform.git (main) already has the content of this checkout at 5b3d2b0ce1b2.
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -126,7 +126,7 @@ message:
   description: The result as a sentence, with the relevant connections.
   returned: success
   type: str
-  sample: "Network policies ARE enforced: all of 12 forbidden connections were stopped."
+  sample: "Network policies ARE enforced: all 12 forbidden connections were blocked."
 blocked:
   description: Allowed connections that are blocked.
   returned: when connections were tested

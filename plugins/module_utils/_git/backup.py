@@ -1,9 +1,9 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keeps every ref of a Git repository in a bundle file that was read back. PRIVATE to the collection.
+"""Save all refs of a Git repository in a bundle file, and read the file back. PRIVATE to the collection.
 
-What exists in an earlier bundle alone is never overwritten: that file is kept beside the new one.
+An earlier bundle with refs or commits that the repository does not have is never overwritten, but kept beside it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._errors import (
 from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Remote
 from ansible_collections.drystone.platform.plugins.module_utils._git.repository import Repository
 
-# A directory beside the bundle for what is not finished; the number is that of the process that writes.
+# The name of a temporary directory beside the bundle. It contains the process id of the writer.
 _UNFINISHED = ".git-backup-"
 _EARLIER = "refs/drystone/earlier/"
 _ATTEMPTS = 3
@@ -33,7 +33,7 @@ _ATTEMPTS = 3
 
 @dataclass
 class Backup:
-    """What was done, or would be: refs by name, before and after, and the file that an earlier bundle became."""
+    """The changes that were or would be made: refs before and after, and the new path of an earlier bundle."""
 
     action: str
     msg: str
@@ -43,23 +43,23 @@ class Backup:
 
     @property
     def changed(self) -> bool:
-        """Whether the file changes."""
+        """Whether the bundle file changes."""
         return self.action == "written"
 
 
 def back_up(remote: Remote, *, path: str, check: bool) -> Backup:
-    """Write every ref to a bundle file, unless that very file has them all already."""
+    """Save all refs in a bundle file, unless the file already contains them."""
     directory = os.path.dirname(path) or "."
     if not os.path.isdir(directory) and not check:
-        raise InvalidInput(f"Keeping {remote.url} in {path}: there is no directory {directory}. Make it first.")
+        raise InvalidInput(f"Saving {remote.url} in {path}: the directory {directory} does not exist. Create it first.")
     for _attempt in range(_ATTEMPTS):
         with tempfile.TemporaryDirectory(prefix="drystone-git-") as private:
             done = _attempt_to_back_up(Repository(remote, private), path, check)
             if done:
                 return done
     raise DrystoneError(
-        f"Keeping {remote.url} in {path}: its refs changed {_ATTEMPTS} times while they were read, so somebody pushes "
-        "to it. Run this again once nobody does."
+        f"Saving {remote.url} in {path}: its refs changed {_ATTEMPTS} times while they were read, because somebody "
+        "pushes to it. Run this again when there are no pushes."
     )
 
 
@@ -68,10 +68,10 @@ def _attempt_to_back_up(git: Repository, path: str, check: bool) -> Backup | Non
     refs = git.refs()
     before, problem = _read(git.remote, path)
     if not refs:
-        stays = f" {path} from before stays as it is." if os.path.exists(path) else ""
-        return Backup("empty", f"{url} is empty, so there is nothing to keep.{stays}", before, before)
+        stays = f" The earlier {path} is kept." if os.path.exists(path) else ""
+        return Backup("empty", f"{url} is empty, so there is nothing to save.{stays}", before, before)
     if before == refs:
-        return Backup("kept", f"{path} has all {len(refs)} refs of {url}.", before, refs)
+        return Backup("kept", f"{path} already contains all {len(refs)} refs of {url}.", before, refs)
     if git.mirror() != refs:
         return None
     earlier = _name_for_earlier(git, path, before, refs, problem)
@@ -80,19 +80,19 @@ def _attempt_to_back_up(git: Repository, path: str, check: bool) -> Backup | Non
             written = _write(git, path, refs, earlier)
         except OSError as error:
             raise DrystoneError(
-                f"Keeping {url} in {path}: {error.strerror or error}. Make room or let this user write there."
+                f"Saving {url} in {path}: {error.strerror or error}. Free space, or give this user write access."
             ) from error
         if not written:
             return None
-    msg = f"{path} gets all {len(refs)} refs of {url}."
+    msg = f"Saves all {len(refs)} refs of {url} in {path}."
     if earlier:
         why = problem or "it has refs or commits that the repository does not have"
-        msg += f" The bundle from before stays as {earlier}: {why}."
+        msg += f" The earlier bundle is kept as {earlier}, because {why}."
     return Backup("written", msg, before, refs, earlier)
 
 
 def _read(remote: Remote, path: str) -> tuple[dict[str, str], str]:
-    """Read all of a bundle file into a repository of its own: its refs, or what is wrong with it."""
+    """Read a bundle file completely into a temporary repository. Return its refs, or the problem of the file."""
     if not os.path.exists(path):
         return {}, ""
     with tempfile.TemporaryDirectory(prefix="drystone-git-") as private:
@@ -105,7 +105,7 @@ def _read(remote: Remote, path: str) -> tuple[dict[str, str], str]:
 def _name_for_earlier(
     git: Repository, path: str, before: dict[str, str], refs: dict[str, str], problem: str
 ) -> str | None:
-    """Name the file that the bundle from before becomes; None if the new one has all that it has."""
+    """Return the new path of the earlier bundle, or None if the new bundle contains all of it."""
     if not before and not problem:
         return None
     if not problem:
@@ -122,10 +122,10 @@ def _name_for_earlier(
 
 
 def _write(git: Repository, path: str, refs: dict[str, str], earlier: str | None) -> bool:
-    """Write the bundle, read it back, and only then put it in place; False if the remote has changed meanwhile."""
+    """Write the bundle, read it back, then move it into place. Return False if the remote changed meanwhile."""
     directory = os.path.dirname(path) or "."
     _remove_unfinished(directory)
-    # What was read of the bundle from before must not come along.
+    # Remove the refs of the earlier bundle, which must not be in the new one.
     for name in git.own_refs("Preparing the Git bundle", _EARLIER):
         git.run("update-ref", "-d", f"{_EARLIER}{name.removeprefix('refs/')}", doing="Preparing the Git bundle")
     with tempfile.TemporaryDirectory(prefix=f"{_UNFINISHED}{os.getpid()}-", dir=directory) as unfinished:
@@ -136,8 +136,8 @@ def _write(git: Repository, path: str, refs: dict[str, str], earlier: str | None
         back, problem = _read(git.remote, new)
         if back != refs:
             raise DrystoneError(
-                f"Keeping {git.remote.url} in {path}: the bundle was written and read back, and has {len(back)} of "
-                f"{len(refs)} refs{f': {problem}' if problem else ''}. Is the disk in order?"
+                f"Saving {git.remote.url} in {path}: the bundle was written and read back, but has {len(back)} of "
+                f"{len(refs)} refs{f': {problem}' if problem else ''}. Check the disk."
             )
         if git.refs() != refs:
             return False
@@ -157,7 +157,7 @@ def _sync(path: str) -> None:
 
 
 def _remove_unfinished(directory: str) -> None:
-    """Remove what runs that were killed have left."""
+    """Remove temporary directories of killed runs."""
     for entry in os.scandir(directory):
         match = re.fullmatch(rf"{re.escape(_UNFINISHED)}(\d+)-\w+", entry.name)
         if match and not os.path.exists(f"/proc/{match[1]}"):
@@ -166,7 +166,7 @@ def _remove_unfinished(directory: str) -> None:
 
 
 def facts(backup: Backup) -> dict[str, t.Any]:
-    """The backup as a module returns it."""
+    """Return the backup as the result of a module."""
     return {
         "changed": backup.changed,
         "action": backup.action,

@@ -1,10 +1,10 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The git command line against one remote, cut off from the user's own Git. PRIVATE to the collection.
+"""Run git on one remote, isolated from the user's Git configuration. PRIVATE to the collection.
 
-No agent, no configuration of user or system, no prompt, no credential helper but a file of our own, and no host key
-but those in one file. Nothing secret is in an argument or the environment: only paths of files are.
+Git uses no agent, no configuration of the user or the system, no prompt, only our own credential file, and only the
+host keys of one file. Arguments and the environment contain no credentials, only paths of files.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._git.errors impo
 _NAME = "Drystone"
 _EMAIL = "drystone@localhost"
 AUTHOR = f"{_NAME} <{_EMAIL}>"
-# How this host gets to the world, not how the user uses Git.
+# Environment variables of the network configuration of this host.
 _PROXIES = ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHOWN_BRANCHES = 8
@@ -36,10 +36,10 @@ _SHOWN_BRANCHES = 8
 
 @dataclass(frozen=True)
 class Remote:
-    """One repository and the only credentials that are used for it.
+    """One repository and the credentials for it.
 
-    With host_key_alias host keys are looked up by that name and not by the host's; credentials is a file as git's
-    credential store has it. The last two say what the credential is called in messages.
+    host_key_alias is the name for looking up host keys instead of the host's name. credentials is a file in the format
+    of git's credential store. The last two fields are the names of the credential in messages.
     """
 
     url: str
@@ -56,7 +56,7 @@ class Remote:
 
     @property
     def names(self) -> dict[str, str]:
-        """What messages call the things that are used."""
+        """The names of the used credentials in messages."""
         return {
             "private_key": self.key_name or str(self.private_key),
             "known_hosts": "known_hosts" if self.key_name else str(self.known_hosts),
@@ -64,7 +64,7 @@ class Remote:
         }
 
     def ssh_command(self) -> list[str]:
-        """The ssh command with nothing but this credential and these host keys."""
+        """The ssh command, which uses only this credential and these host keys."""
         ssh = ["ssh", "-F", "/dev/null", "-o", "BatchMode=yes", "-o", "IdentityAgent=none", "-o", "IdentitiesOnly=yes"]
         ssh += ["-o", "PasswordAuthentication=no", "-o", "StrictHostKeyChecking=yes", "-o", "UpdateHostKeys=no"]
         ssh += ["-o", f"UserKnownHostsFile={self.known_hosts or '/dev/null'}", "-o", "GlobalKnownHostsFile=/dev/null"]
@@ -76,7 +76,7 @@ class Remote:
         return ssh
 
     def environment(self, directory: str) -> dict[str, str]:
-        """Say what git gets to see of the world."""
+        """Return the environment for git."""
         seen = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": directory,
@@ -92,7 +92,7 @@ class Remote:
             "GIT_COMMITTER_EMAIL": _EMAIL,
         }
         if self.url.startswith("https://"):
-            # A redirection must not lead to where the password would be sent in the clear.
+            # Allow no redirect, which could send the password unencrypted.
             seen |= {"GIT_ALLOW_PROTOCOL": "https"}
             seen |= {name: os.environ[name] for name in _PROXIES if name in os.environ}
         if self.ca_cert:
@@ -132,7 +132,7 @@ class Git:
         index: str | None = None,
         accept: tuple[int, ...] = (0,),
     ) -> str:
-        """Run git and return what it printed; CommandFailed, or a class below it, says what was being done."""
+        """Run git and return its output. Raise CommandFailed or a subclass with the operation in the message."""
         environment = dict(self._environment, GIT_DIR=self.directory)
         if work_tree:
             environment["GIT_WORK_TREE"] = work_tree
@@ -141,29 +141,30 @@ class Git:
         command = ["git", "-c", "core.autocrlf=false", "-c", "gc.auto=0", "-c", "protocol.ext.allow=never", *arguments]
         done = run(command, self.remote.timeout, env=environment, cwd=work_tree or self.directory, text=text)
         if done.rc == NOT_FOUND:
-            raise CommandFailed(f"{doing}: there is no git command on this host. Install git.")
+            raise CommandFailed(f"{doing}: git is not installed on this host. Install it.")
         if done.rc == TIMED_OUT:
             raise RemoteUnavailable(
-                f"{doing}: git {arguments[0]} did not end within {self.remote.timeout} s. Is the server reachable?"
+                f"{doing}: git {arguments[0]} did not end within {self.remote.timeout} s. "
+                "Check that the server can be reached."
             )
         if done.rc not in accept:
             raise failure(doing, arguments[0], done.rc, done.stderr, self.remote)
         return done.stdout.rstrip("\n")
 
     def patiently(self, ask: t.Callable[[], str]) -> str:
-        """Ask a server again that does not answer yet, for as long as the remote's connect_timeout says."""
+        """Retry requests to a server that does not answer, until connect_timeout."""
         deadline = self._clock() + self.remote.connect_timeout
         while True:
             try:
                 return ask()
             except RemoteUnavailable:
-                # A pod is ready some moments before the last node forwards its port.
+                # A Pod becomes ready before all nodes forward its port.
                 if self._clock() >= deadline:
                     raise
                 self._sleep(0.5)
 
     def fetch(self, *, shallow: bool = False) -> str | None:
-        """Fetch the remote branch with its history, or only its newest commit; None if there is no such branch."""
+        """Fetch the branch with its history, or only its newest commit. Return None if the branch does not exist."""
         doing = f"Reading branch {self.remote.branch} of {self.remote.url}"
         reference = f"refs/heads/{self.remote.branch}"
         listed = self.patiently(lambda: self.run("ls-remote", "--heads", "--", self.remote.url, reference, doing=doing))
@@ -175,22 +176,22 @@ class Git:
         return self.run("rev-parse", "refs/drystone/head", doing=doing)
 
     def refs(self) -> dict[str, str]:
-        """List every ref of the remote, of branches, tags, notes and whatever else it has, with its object."""
+        """Return all refs of the remote (branches, tags, notes and others) with their objects."""
         doing = f"Listing the refs of {self.remote.url}"
         listed = self.patiently(lambda: self.run("ls-remote", "--", self.remote.url, "refs/*", doing=doing))
         pairs = (line.partition("\t") for line in listed.splitlines())
         return {name: found for found, _tab, name in pairs if not name.endswith("^{}")}
 
     def push(self, commit: str) -> None:
-        """Push a commit as the branch; never anything but a fast-forward."""
+        """Push a commit to the branch, only as a fast-forward."""
         doing = f"Pushing {commit[:12]} to branch {self.remote.branch} of {self.remote.url}"
         self.run("push", "--quiet", "--", self.remote.url, f"{commit}:refs/heads/{self.remote.branch}", doing=doing)
 
     def resolve(self, ref: str, doing: str) -> str:
-        """Ask the remote for the commit that a branch, a tag, HEAD or a full hash is; RefNotFound if it has none."""
+        """Return the commit of a branch, a tag, HEAD or a full hash on the remote. Raise RefNotFound if it has none."""
         if _COMMIT.fullmatch(ref):
             return self._fetched(ref, doing)
-        # As git itself looks a name up, a tag before a branch of the same name.
+        # Like git, prefer a tag over a branch with the same name.
         names = [ref] if ref == "HEAD" or ref.startswith("refs/") else [f"refs/tags/{ref}", f"refs/heads/{ref}"]
         wanted = [name for plain in names for name in (f"{plain}^{{}}", plain)]
         listed = self.run("ls-remote", "--", self.remote.url, *wanted, doing=doing)
@@ -215,12 +216,12 @@ class Git:
         listed = self.run("ls-remote", "--heads", "--", self.remote.url, doing=doing)
         branches = [line.partition("refs/heads/")[2] for line in listed.splitlines()]
         if not branches:
-            return "It has no branch at all: push a first commit."
+            return "It has no branch. Push a first commit."
         more = f" and {len(branches) - _SHOWN_BRANCHES} more" if len(branches) > _SHOWN_BRANCHES else ""
         return f"It has the branches {', '.join(branches[:_SHOWN_BRANCHES])}{more}."
 
     def may_write(self, doing: str) -> bool:
-        """Ask the remote to take a push, up to where something would be sent, and tell whether it would."""
+        """Start a push and abort it before any data is sent. Return whether the remote accepts it."""
         tree = self.run("hash-object", "-t", "tree", "-w", "--stdin", doing=doing, text="")
         commit = self.run("commit-tree", tree, "-m", "Never sent", doing=doing)
         target = f"{commit}:refs/heads/drystone-write-probe-{commit[:12]}"

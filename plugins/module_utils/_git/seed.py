@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decides what a Git repository gets from a directory, and what is not ours to overwrite. PRIVATE to the collection."""
+"""Seed a Git repository from a directory without overwriting commits of others. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ansible_collections.drystone.platform.plugins.module_utils._errors import C
 from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Remote
 from ansible_collections.drystone.platform.plugins.module_utils._git.repository import Repository
 
-# Where the refs of a bundle lie in the private repository
+# The prefix of a bundle's refs in the private repository
 _BUNDLE = "refs/drystone/bundle/"
 
 
 @dataclass
 class Outcome:
-    """What was done, or would be, and the commits it is about."""
+    """The change that was or would be made, and its commits."""
 
     action: str
     msg: str
@@ -36,7 +36,7 @@ class Outcome:
         return self.action in {"seeded", "restored", "pushed"}
 
     def facts(self) -> dict[str, t.Any]:
-        """The outcome as a module returns it."""
+        """Return the outcome as the result of a module."""
         return {
             "changed": self.changed,
             "action": self.action,
@@ -50,16 +50,16 @@ class Outcome:
 
 
 def seed(remote: Remote, *, source: str | None, prefix: str, subject: str, bundle: str | None, check: bool) -> Outcome:
-    """Bring the content of a directory into a repository, unless commits made there are in the way."""
+    """Push the content of a directory to a repository, unless somebody else changed the content there."""
     if source is None:
         return _restore(remote, bundle, check)
     if not os.path.isdir(source):
-        raise InvalidInput(f"The source {source} is no directory, so {remote.url} cannot be seeded from it.")
+        raise InvalidInput(f"Seeding {remote.url}: the source {source} is not a directory. Check its path.")
     with tempfile.TemporaryDirectory(prefix="drystone-git-") as directory:
         git = Repository(remote, directory)
         tree = git.tree_of_directory(os.path.realpath(source))
         if not git.changed_paths(None, tree, prefix):
-            raise InvalidInput(f"The source {source} is empty, so {remote.url} cannot be seeded from it.")
+            raise InvalidInput(f"Seeding {remote.url}: the source {source} is empty. Check its path.")
         head = git.fetch()
         restored = _kept(git, bundle) if head is None else {}
         head = head or restored.get(f"refs/heads/{remote.branch}")
@@ -82,7 +82,7 @@ def seed(remote: Remote, *, source: str | None, prefix: str, subject: str, bundl
 
 
 def _restore(remote: Remote, bundle: str | None, check: bool) -> Outcome:
-    """Give an empty repository its history back, if it was kept."""
+    """Restore the history of an empty repository from its bundle, if there is one."""
     with tempfile.TemporaryDirectory(prefix="drystone-git-") as directory:
         git = Repository(remote, directory)
         where = f"{remote.url} ({remote.branch})"
@@ -90,14 +90,14 @@ def _restore(remote: Remote, bundle: str | None, check: bool) -> Outcome:
             return Outcome("unchanged", f"{where} is at {head[:12]}.", revision=head, before=head)
         restored = _kept(git, bundle)
         if not restored:
-            return Outcome("unchanged", f"{where} is empty, and nothing is to be brought.")
+            return Outcome("unchanged", f"{where} is empty, and there is no source.")
         if not check:
             git.push_refs(_BUNDLE, restored)
         return Outcome("restored", _told(restored, bundle), restored.get(f"refs/heads/{remote.branch}"))
 
 
 def _kept(git: Repository, bundle: str | None) -> dict[str, str]:
-    """Read the refs of a bundle that the remote does not have; none where there is no bundle."""
+    """Return the refs of the bundle that the remote does not have, or none without a bundle."""
     if not bundle or not os.path.isfile(bundle):
         return {}
     there = git.refs()
@@ -105,44 +105,44 @@ def _kept(git: Repository, bundle: str | None) -> dict[str, str]:
         kept = git.unbundle(bundle, _BUNDLE)
     except CommandFailed as error:
         raise CommandFailed(
-            f"{error.msg} This file has the history of {git.remote.url}. Put a readable copy in its place, or "
-            "move it away to begin without that history.",
+            f"{error.msg} This file contains the history of {git.remote.url}. Replace it with a readable copy, or "
+            "move it away to start without that history.",
             **error.facts,
         ) from error
     return {name: found for name, found in kept.items() if name not in there}
 
 
 def _told(restored: dict[str, str], bundle: str | None) -> str:
-    return f"The history of {len(restored)} branches, tags and other refs comes back from {bundle}."
+    return f"Restores {len(restored)} branches, tags and other refs from {bundle}."
 
 
 def _decide(git: Repository, head: str | None, tree: str, prefix: str) -> Outcome:
     where = f"{git.remote.url} ({git.remote.branch})"
     if head is None:
         paths = git.changed_paths(None, tree, prefix)
-        return Outcome("seeded", f"{where} is empty and gets its first commit: {len(paths)} files.", paths=paths)
+        return Outcome("seeded", f"{where} is empty and gets its first commit with {len(paths)} files.", paths=paths)
     there = git.subtree(head, prefix)
     own = git.last_own_commit(head)
     ahead = git.count(own[0], head) if own else 0
     outcome = Outcome("unchanged", "", revision=head, before=head, own=own[0] if own else None, ahead=ahead)
     if there == tree:
-        outcome.msg = f"{where} has the content of this checkout at {head[:12]}."
+        outcome.msg = f"{where} already has the content of this checkout at {head[:12]}."
     elif own and own[1] == there:
-        # Whatever was committed since left the content as it was brought, so nothing of anybody's is overwritten.
+        # Later commits did not change the content, so this push does not overwrite changes of others.
         outcome.action = "pushed"
         outcome.paths = git.changed_paths(there, tree, prefix)
         outcome.msg = f"{where} gets {len(outcome.paths)} changed files on top of {head[:12]}."
     elif own and own[1] == tree:
         outcome.msg = (
             f"{where} is at {head[:12]}, {ahead} commits ahead of {own[0][:12]}, the last one from this checkout, "
-            "which has not changed since. Nothing to push."
+            "whose content has not changed since. There is nothing to push."
         )
     else:
         outcome.action = "diverged"
         outcome.paths = git.changed_paths(there, tree, prefix)
-        last = f"the last commit from here is {own[0]}" if own else "no commit of it came from here"
+        last = f"the last commit from this checkout is {own[0]}" if own else "none of its commits is from this checkout"
         outcome.msg = (
-            f"{where} has moved on and is left alone: its head is {head}, {last}, and this checkout differs from it in "
-            f"{len(outcome.paths)} files. To have both, clone the repository, merge, and push there."
+            f"{where} has changes of others and was not changed: its head is {head}, {last}, and this checkout differs "
+            f"in {len(outcome.paths)} files. To combine both, clone the repository, merge your changes, and push."
         )
     return outcome

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lists the repositories of a Git server, and folders of one of them. PRIVATE to the collection."""
+"""List the repositories of a Git server, and the folders of a repository. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _OLDER = "Only Git commands are served here"
 
 
 def repositories(remote: Remote, run: t.Callable[[list[str], float], Result]) -> list[str]:
-    """List the repositories of a Git server of this collection; the URL is that of the directory they lie in."""
+    """Return the repositories of an in-cluster Git server. The URL is that of their directory."""
     parts = urlsplit(remote.url)
     doing = f"Listing the repositories of {remote.url}"
     if parts.scheme != "ssh" or not parts.hostname:
-        raise InvalidInput(f"{doing}: only servers at ssh:// URLs can be asked for their repositories.")
+        raise InvalidInput(f"{doing}: the URL must have the scheme ssh://.")
     target = f"{parts.username}@{parts.hostname}" if parts.username else parts.hostname
     command = [*remote.ssh_command(), *(["-p", str(parts.port)] if parts.port else []), "--", target, LIST]
 
@@ -32,11 +32,13 @@ def repositories(remote: Remote, run: t.Callable[[list[str], float], Result]) ->
         if done.rc == 0:
             return done.stdout
         if done.rc == TIMED_OUT:
-            raise RemoteUnavailable(f"{doing}: ssh did not end within {remote.timeout} s.")
+            raise RemoteUnavailable(
+                f"{doing}: ssh did not end within {remote.timeout} s. Check that the server can be reached."
+            )
         if _OLDER in done.stderr:
             raise CommandFailed(
-                f"{doing}: the server is of an older version, which cannot list them. Run `make up` once, which brings "
-                "the server up to date.",
+                f"{doing}: the server has an older version, which cannot list them. Run `make up` once to update "
+                "the server.",
                 rc=done.rc,
                 stderr=done.stderr,
             )
@@ -47,7 +49,7 @@ def repositories(remote: Remote, run: t.Callable[[list[str], float], Result]) ->
 
 
 def folders(remote: Remote, path: str, depth: int) -> tuple[str | None, list[str]]:
-    """List the folders so many levels below a path of the branch, and its commit; None if there is no branch."""
+    """Return the folders at a depth below a path of the branch, and its commit, or None without a branch."""
     with tempfile.TemporaryDirectory(prefix="drystone-git-") as private:
         git = Git(remote, private)
         commit = git.fetch(shallow=True)
@@ -55,6 +57,6 @@ def folders(remote: Remote, path: str, depth: int) -> tuple[str | None, list[str
             return None, []
         doing = f"Reading the folders of {path} in {remote.url}"
         listed = git.run("ls-tree", "-r", "-d", "-z", "--name-only", commit, "--", f"{path}/", doing=doing)
-    # What is listed first are the folders that lead to the path.
+    # Skip the folders that lead to the path, which are listed first.
     below = [name.removeprefix(f"{path}/") for name in listed.split("\0") if name.startswith(f"{path}/")]
     return commit, sorted(name for name in below if name.count("/") == depth - 1)

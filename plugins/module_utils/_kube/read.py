@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads objects for whoever decides by them, without what is secret. PRIVATE to the collection."""
+"""Read objects without confidential values. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Object = dict[str, t.Any]
 def read(
     api: KubeApi, api_version: str, kind: str, *, namespaces: Sequence[str], name: str = "", selector: str = ""
 ) -> list[Object]:
-    """List the objects of a kind in some namespaces, or in all where none is given."""
+    """Return the objects of a kind in the given namespaces, or in all namespaces without a list."""
     resource = api.resource_for(api_version, kind)
     found: list[Object] = []
     places: list[str | None] = [*namespaces] or [None]
@@ -35,7 +35,7 @@ def _shown(obj: Object) -> Object:
     metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
     rest = {key: value for key, value in obj.items() if key != "metadata"}
     if obj["kind"] == "Secret":
-        # Also what an annotation of kubectl repeats.
+        # The annotation of kubectl may contain them as well.
         metadata.pop("annotations", None)
         rest = {key: value for key, value in rest.items() if key not in ("data", "stringData")}
     return {**rest, "metadata": metadata}

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finds out by real connections whether network policies are enforced. PRIVATE to the collection."""
+"""Check with test connections whether network policies are enforced. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PAUSE = 1.0
 
 @dataclass
 class Connection:
-    """A connection to try: from a pod in a namespace to a port of a Service, or of any Service of a namespace."""
+    """A test connection from a Pod in a namespace to a port of a Service, or of any Service of a namespace."""
 
     source: str
     namespace: str
@@ -45,18 +45,18 @@ class Connection:
 
     @property
     def title(self) -> str:
-        """The connection for messages."""
+        """The connection, for messages."""
         target = f"{self.service}:{self.port}" if self.service else "any Service"
         return f"{self.source} -> {self.namespace}/{target}"
 
     @property
     def decided(self) -> bool:
-        """Whether it was tried and the attempt means something."""
+        """Whether the connection was tried with a meaningful result."""
         return self.seen != NOT_TRIED and not self.reason
 
 
 class Probe:
-    """Tries connections with one pod in each namespace they start from, and removes the pods."""
+    """Try connections with one Pod in each source namespace, and remove the Pods."""
 
     def __init__(
         self,
@@ -81,10 +81,10 @@ class Probe:
         self.pods = api.resource_for("v1", "Pod")
 
     def run(self) -> None:
-        """Fill in what was seen of each connection.
+        """Try all connections and record their results.
 
-        The pods start as soon as it is known where they go and wait until what they are to reach is ready: starting is
-        what takes longest. Their deletion is what has them try; it needs no way to tell them anything.
+        The Pods start as soon as their targets are known, because their start takes most of the time, and wait until
+        the targets are ready. A Pod tries its connections when it is deleted, so it needs no other signal.
         """
         deadline = self.clock() + self.ready_timeout
         self._find_targets(deadline, ready=False)
@@ -105,21 +105,21 @@ class Probe:
             _mistrust(group)
 
     def _find_targets(self, deadline: float, *, ready: bool) -> None:
-        """Find where the connections go, or why trying them would mean nothing, once that may have changed."""
+        """Update the targets of the connections, or the reasons why they cannot be tried."""
         while True:
             look = functools.cache(functools.partial(self._look, ready=ready))
             choose = functools.cache(self._choose)
             for one in self.connections:
                 if not ready and not one.service:
-                    # The choice stays, whatever comes later: a pod is told once where to go.
+                    # Do not change the target later: a Pod gets its targets only once.
                     one.service, one.port = choose(one.namespace)
                 address, one.reason = look(one.source)
                 if not one.reason:
                     address, one.reason = look(one.namespace, one.service)
                 if not one.reason and not one.service:
-                    one.reason = f"there is no Service with an address and a TCP port in {one.namespace}"
+                    one.reason = f"{one.namespace} has no Service with an address and a TCP port"
                 if not one.reason and ready and address != one.address:
-                    one.reason = f"Service {one.namespace}/{one.service} came when the pods were there already"
+                    one.reason = f"Service {one.namespace}/{one.service} was created after the Pods"
                 if not ready:
                     one.address = address
             if self.clock() >= deadline or not any(one.reason for one in self.connections):
@@ -127,7 +127,7 @@ class Probe:
             self.sleep(_PAUSE)
 
     def _choose(self, namespace: str) -> tuple[str, int]:
-        """Choose a Service of a namespace, the first by name that has an address, and its first TCP port."""
+        """Return the first Service of a namespace (by name) with an address, and its first TCP port."""
         services = self.api.list(self.api.resource_for("v1", "Service"), namespace).items
         for found in sorted(services, key=lambda one: str(one["metadata"]["name"])):
             spec = found.get("spec") or {}
@@ -137,15 +137,15 @@ class Probe:
         return "", 0
 
     def _look(self, namespace: str, service: str = "", *, ready: bool) -> tuple[str, str]:
-        """Look for a namespace and a Service in it: its address, or what is missing."""
+        """Return the address of a Service, or the reason why there is none."""
         if self.api.get(self.api.resource_for("v1", "Namespace"), namespace) is None:
-            return "", f"there is no namespace {namespace}"
+            return "", f"namespace {namespace} does not exist"
         if not service:
             return "", ""
         found = self.api.get(self.api.resource_for("v1", "Service"), service, namespace)
         address = ((found or {}).get("spec") or {}).get("clusterIP") or ""
         if address in ("", "None"):
-            return "", f"there is no Service {namespace}/{service} with an address"
+            return "", f"Service {namespace}/{service} does not exist or has no address"
         if not ready:
             return address, ""
         slices = self.api.list(
@@ -155,7 +155,7 @@ class Probe:
         ).items
         ends = [end for one in slices for end in one.get("endpoints") or []]
         if not any((end.get("conditions") or {}).get("ready", True) for end in ends):
-            return "", f"nothing is ready behind Service {namespace}/{service}"
+            return "", f"Service {namespace}/{service} has no ready endpoint"
         return address, ""
 
     def _start(self, source: str, group: list[Connection]) -> str:
@@ -166,7 +166,7 @@ class Probe:
         return name
 
     def _collect(self, expected: dict[str, list[Connection]]) -> None:
-        """Delete the pods once they run and read what they saw on their way."""
+        """Delete the Pods once they run, and read their results."""
         deadline = self.clock() + self.timeout
         last: dict[str, Object] = {}
         asked: set[str] = set()
@@ -198,12 +198,12 @@ class Probe:
         if problems:
             raise NotReady(
                 f"Trying connections: no result after at most {self.timeout:g} s: {'; '.join(problems)}. The pods run "
-                f"{self.image}, which must be there and have python3. They are removed again.",
+                f"{self.image}, which must exist and contain python3. The pods are removed.",
                 problems=problems,
             )
 
     def _remove(self, which: t.Callable[[Object], bool]) -> None:
-        """Remove probe pods: first what a killed run left, at the end our own. Another run's are its own business."""
+        """Remove probe Pods: those of killed runs first, and our own at the end. Keep those of other runs."""
         for pod in self.api.list(self.pods, label_selector=SELECTOR).items:
             if not which(pod):
                 continue
@@ -211,21 +211,21 @@ class Probe:
             try:
                 self.api.delete(self.pods, metadata["name"], metadata["namespace"], uid=metadata["uid"], grace=0)
             except ApiError as error:
-                if error.status != 409:  # another pod of that name: not the one that was seen
+                if error.status != 409:  # another Pod with this name was created meanwhile
                     raise
 
 
 def _mistrust(group: list[Connection]) -> None:
-    """Where nothing at all could be reached from a pod, that something could not means nothing."""
+    """Discard the results of a Pod that could not reach any target."""
     if any(one.seen == REACHED for one in group):
         return
     for one in group:
         if one.expected == "denied" and not one.reason:
-            one.reason = f"nothing could be reached from {one.source}, so the network itself may be the cause"
+            one.reason = f"no target could be reached from {one.source}, so the network itself may be the cause"
 
 
 def verdict(connections: list[Connection]) -> dict[str, t.Any]:
-    """Say in one word and one sentence whether policies are enforced."""
+    """Return a word and a message that state whether policies are enforced."""
     denied = [one for one in connections if one.expected == "denied" and one.decided]
     through = [one for one in denied if one.seen == REACHED]
     blocked = [one for one in connections if one.expected == "allowed" and one.decided and one.seen != REACHED]
@@ -237,22 +237,22 @@ def verdict(connections: list[Connection]) -> dict[str, t.Any]:
         )
     elif not through:
         word = "enforced"
-        text = f"Network policies ARE enforced: all of {len(denied)} forbidden connections were stopped."
+        text = f"Network policies ARE enforced: all {len(denied)} forbidden connections were blocked."
     elif len(through) == len(denied):
         word = "not_enforced"
         text = (
-            f"Network policies are NOT enforced here: all of {len(denied)} forbidden connections went through "
-            f"({_some(through)}). They are in place and protect nothing until the network plugin enforces them."
+            f"Network policies are NOT enforced: all {len(denied)} forbidden connections succeeded "
+            f"({_some(through)}). The policies have no effect until the network plugin enforces them."
         )
     else:
         word = "partial"
-        text = f"Network policies have holes: {len(through)} of {len(denied)} forbidden connections went through"
+        text = f"Network policies are partly enforced: {len(through)} of {len(denied)} forbidden connections succeeded"
         text += f" ({_some(through)})."
     if blocked:
         seen = "; ".join(f"{one.title}: {one.seen}" for one in blocked)
-        text += f" {len(blocked)} connections that should be possible are not: {seen}."
+        text += f" {len(blocked)} allowed connections are blocked: {seen}."
     if untried:
-        text += f" Not tried: {'; '.join(f'{one.title}, as {one.reason}' for one in untried)}."
+        text += f" Not tried: {'; '.join(f'{one.title}, because {one.reason}' for one in untried)}."
     return {
         "enforcement": word,
         "message": text,
@@ -262,15 +262,15 @@ def verdict(connections: list[Connection]) -> dict[str, t.Any]:
 
 
 def require(found: dict[str, t.Any], *, enforcement: bool) -> None:
-    """Fail for what is never right, and where enforcement is demanded for anything but it."""
+    """Raise an error for blocked allowed connections, partial enforcement, or missing required enforcement."""
     if found["blocked"] or found["enforcement"] == "partial":
         raise DrystoneError(
-            f"{found['message']} Look at the NetworkPolicies of the namespaces named (kubectl get networkpolicy -A).",
+            f"{found['message']} Check the NetworkPolicies of these namespaces (kubectl get networkpolicy -A).",
             **{key: value for key, value in found.items() if key != "message"},
         )
     if enforcement and found["enforcement"] != "enforced":
         raise DrystoneError(
-            f"{found['message']} Enforcement is required here.",
+            f"{found['message']} Enforcement is required (require_enforcement).",
             **{key: value for key, value in found.items() if key != "message"},
         )
 

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The pod that tries connections from inside a namespace. PRIVATE to the collection."""
+"""The Pod that tries connections from a namespace. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from ansible_collections.drystone.platform.plugins.module_utils._kube.types impo
 
 LABELS = {"app.kubernetes.io/name": "policy-probe", MANAGED_BY[0]: MANAGED_BY[1]}
 SELECTOR = ",".join(f"{key}={value}" for key, value in LABELS.items())
-# The kubelet ends what a killed run left behind; the next run removes it.
+# The kubelet ends Pods of killed runs after this time; the next run removes them.
 _SPARE = 60
-# What the kubelet gives a deleted pod beyond the settling time to begin and to end.
+# The additional grace period of a deleted Pod, beyond the settling time, in seconds.
 _GRACE = 30
 
 
-# As the container's first process Python has to ask for SIGTERM, which otherwise does nothing.
+# Python is process 1 of the container, so it must handle SIGTERM, which is ignored otherwise.
 WAIT = """
 import signal
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 signal.sigwait([signal.SIGTERM])
 """
 
-# Seconds in which every node learns what has become ready behind a Service; until then it refuses connections to it.
+# Seconds until all nodes forward to a new endpoint of a Service. Until then they refuse connections.
 _LATE = 10
 
-# Runs in the pod when it is deleted, with nothing but Python's own library. A network plugin learns of a new pod a
-# moment after its start, so what is forbidden may go through until the settling time is over, and what may not be there
-# yet is tried for longer. A connection counts as stopped at once only when it was lost twice in a row: one lost packet
-# must not look like a policy, nor must an address that refuses. All go on side by side.
+# Runs in the Pod when it is deleted, with the standard library of Python only. A network plugin applies policies to a
+# new Pod with a delay, so a forbidden connection may succeed until the settling time is over. Targets that may not be
+# ready yet are tried for longer. A connection counts as blocked at once only if it timed out twice in a row: neither a
+# single lost packet nor a refused connection proves a policy. All connections are tried in parallel.
 SCRIPT = r"""
 import json, os, socket, threading, time
 targets, seen = json.loads(os.environ["TARGETS"]), {}
@@ -72,9 +72,9 @@ with open("/dev/termination-log", "w") as report:
 
 
 def probe_pod(name: str, namespace: str, image: str, targets: list[Object], *, settle: float, longest: float) -> Object:
-    """Describe the pod. It has no rights, meets the restricted profile, and is behind no Service.
+    """Return the Pod. It has no rights, complies with the restricted profile, and belongs to no Service.
 
-    It waits, longest seconds and a little more, and tries the targets when it is deleted.
+    It waits for the given seconds and a short margin, and tries the targets when it is deleted.
     """
     return {
         "apiVersion": "v1",
@@ -120,17 +120,17 @@ def probe_pod(name: str, namespace: str, image: str, targets: list[Object], *, s
 
 
 def running(pod: Object) -> bool:
-    """Whether its container runs, so that a deletion has it try the targets."""
+    """Return whether its container runs, so that a deletion makes it try the targets."""
     return "running" in _state(pod)
 
 
 def finished(pod: Object) -> bool:
-    """Whether it has run to its end."""
+    """Return whether the Pod has ended."""
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed") or "terminated" in _state(pod)
 
 
 def answers(pod: Object, count: int) -> list[str] | None:
-    """What it saw of each target; None if it did not get so far."""
+    """Return the result for each target, or None if there are no results."""
     try:
         found = json.loads((_state(pod).get("terminated") or {}).get("message") or "")
     except ValueError:
@@ -141,7 +141,7 @@ def answers(pod: Object, count: int) -> list[str] | None:
 
 
 def situation(pod: Object) -> str:
-    """Where it stands, for messages."""
+    """Describe the state of the Pod, for messages."""
     status = pod.get("status") or {}
     state = _state(pod)
     if ended := state.get("terminated"):

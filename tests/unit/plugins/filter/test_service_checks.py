@@ -47,10 +47,14 @@ def test_a_service_without_paths_is_there_and_not_asked(annotations: dict[str, s
 @pytest.mark.parametrize(
     ("annotations", "ports", "said"),
     [
-        ({PATHS: "/"}, (HTTP, METRICS), "it has 2 ports, so annotation drystone.dev/check-port must say which"),
+        (
+            {PATHS: "/"},
+            (HTTP, METRICS),
+            "it has 2 ports. Set the port to check in the annotation drystone.dev/check-port",
+        ),
         ({PATHS: "/"}, (), "it has 0 ports"),
-        ({PATHS: "/", PORT: "web"}, (HTTP,), "is 'web', and its ports are 8000, http"),
-        ({PATHS: "healthz"}, (HTTP,), "has 'healthz', which is not a plain path"),
+        ({PATHS: "/", PORT: "web"}, (HTTP,), "is 'web', but its ports are 8000, http"),
+        ({PATHS: "healthz"}, (HTTP,), "contains 'healthz', which is not a plain path"),
         ({PATHS: "/a/../../secrets"}, (HTTP,), "not a plain path"),
         ({PATHS: "/%2e%2e/secrets"}, (HTTP,), "not a plain path"),
         ({PATHS: "//host/@x"}, (HTTP,), "not a plain path"),

@@ -80,7 +80,7 @@ def test_a_value_that_helm_would_ignore_is_refused_before_helm_is_called(chart: 
 
 
 def test_a_failure_of_helm_is_told(chart: str, fake_binary: str) -> None:
-    with pytest.raises(AnsibleError, match=r"Rendering the chart .* ended with 1: parse error"):
+    with pytest.raises(AnsibleError, match=r"Rendering the chart .* failed with exit code 1: parse error"):
         look_up(chart, fake_binary, values={"replicas": 3})
 
 

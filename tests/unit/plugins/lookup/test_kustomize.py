@@ -54,7 +54,9 @@ def test_build_leaves_no_directory_behind(fake_binary: str) -> None:
 
 
 def test_failure_names_the_bases_and_what_kustomize_said(fake_binary: str) -> None:
-    with pytest.raises(AnsibleError, match=r"Rendering the kustomization of broken: .* ended with 1: no such base"):
+    with pytest.raises(
+        AnsibleError, match=r"Rendering the kustomization of broken: .* failed with exit code 1: no such base"
+    ):
         kustomize.build({"resources": ["broken"]}, fake_binary)
 
 

@@ -101,8 +101,8 @@ def test_a_request_to_end_ends_the_running_command(tmp_path: Path) -> None:
             Result(TIMED_OUT, stderr="kind get: no answer within 5 s"),
             "Doing: `kind get it` was stopped, no answer within 5 s. Run the command by hand to see what it waits for.",
         ),
-        (Result(2, "out", "no\n\nsuch\n"), "Doing: `kind get it` ended with 2: no\nsuch"),
-        (Result(NOT_FOUND, "out", ""), "Doing: `kind get it` ended with 127: out"),
+        (Result(2, "out", "no\n\nsuch\n"), "Doing: `kind get it` failed with exit code 2: no\nsuch"),
+        (Result(NOT_FOUND, "out", ""), "Doing: `kind get it` failed with exit code 127: out"),
     ],
 )
 def test_a_failure_says_what_was_done_what_was_seen_and_what_to_do(done: Result, said: str) -> None:
@@ -117,4 +117,4 @@ def test_success_returns_what_was_printed() -> None:
 
 
 def test_of_a_long_output_the_end_is_kept() -> None:
-    assert tail("1\n2\n\n3  \n", 2) == "[1 lines before]\n2\n3"
+    assert tail("1\n2\n\n3  \n", 2) == "[1 lines omitted]\n2\n3"

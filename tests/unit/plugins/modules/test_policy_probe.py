@@ -135,18 +135,18 @@ def test_enforced_is_told_from_a_connection_that_was_stopped(run: RunModule, clu
 def test_not_enforced_is_said_clearly_and_fails_only_where_it_is_required(run: RunModule) -> None:
     done = run(OPEN, SHUT)
     assert (done.code, done.result["changed"], done.result["enforcement"]) == (0, False, "not_enforced")
-    assert "are NOT enforced here" in done.result["message"]
+    assert "are NOT enforced:" in done.result["message"]
     assert "dev -> other/foreign:81" in done.result["message"]
     required = run(OPEN, SHUT, require_enforcement=True)
     assert required.code == 1
-    assert required.result["msg"].endswith("Enforcement is required here.")
+    assert required.result["msg"].endswith("Enforcement is required (require_enforcement).")
 
 
 def test_a_hole_is_a_failure(run: RunModule, cluster: Cluster) -> None:
     cluster.lets_through = lambda target: "timeout" if target["port"] == 81 else "reached"
     done = run(OPEN, SHUT, SHUT_TOO)
     assert (done.code, done.result["enforcement"]) == (1, "partial")
-    assert "1 of 2 forbidden connections went through (dev -> other/foreign:82)" in done.result["msg"]
+    assert "1 of 2 forbidden connections succeeded (dev -> other/foreign:82)" in done.result["msg"]
     assert cluster.left() == []
 
 
@@ -162,16 +162,16 @@ def test_where_nothing_can_be_reached_nothing_is_proved(run: RunModule, cluster:
     cluster.lets_through = lambda target: "timeout"
     done = run(SHUT)
     assert (done.code, done.result["enforcement"]) == (0, "unknown")
-    assert "nothing could be reached from dev" in done.result["message"]
+    assert "no target could be reached from dev" in done.result["message"]
     assert run(SHUT, require_enforcement=True).code == 1
 
 
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"source": "nowhere"}, "there is no namespace nowhere"),
-        ({"namespace": "nowhere"}, "there is no namespace nowhere"),
-        ({"service": "nothing"}, "there is no Service other/nothing with an address"),
+        ({"source": "nowhere"}, "namespace nowhere does not exist"),
+        ({"namespace": "nowhere"}, "namespace nowhere does not exist"),
+        ({"service": "nothing"}, "Service other/nothing does not exist or has no address"),
     ],
 )
 def test_what_cannot_be_tried_is_named(run: RunModule, changed: Object, reason: str) -> None:
@@ -184,7 +184,7 @@ def test_a_service_with_nothing_behind_it_proves_nothing(run: RunModule, cluster
     cluster.serve("other", "foreign", ready=False)
     done = run(OPEN, SHUT)
     assert done.result["enforcement"] == "unknown"
-    assert "nothing is ready behind Service other/foreign" in done.result["message"]
+    assert "Service other/foreign has no ready endpoint" in done.result["message"]
 
 
 def test_what_becomes_ready_in_time_is_tried(run: RunModule, cluster: Cluster) -> None:
@@ -248,7 +248,7 @@ def test_where_there_is_no_service_none_is_tried(run: RunModule) -> None:
     done = run(OPEN, SHUT, ANY)
     assert (done.code, done.result["enforcement"]) == (0, "not_enforced")
     assert (
-        "dev -> other/any Service, as there is no Service with an address and a TCP port in other"
+        "dev -> other/any Service, because other has no Service with an address and a TCP port"
         in done.result["message"]
     )
 

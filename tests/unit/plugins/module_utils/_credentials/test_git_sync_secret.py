@@ -223,7 +223,7 @@ def test_a_name_that_only_ends_like_the_branch_is_not_the_branch(world: World) -
 
 def test_an_empty_repository_is_told_from_a_wrong_ref(world: World) -> None:
     world.git.git("--git-dir", str(world.git.repository), "update-ref", "-d", "refs/heads/main")
-    with pytest.raises(git_errors.RefNotFound, match="no branch at all: push a first commit"):
+    with pytest.raises(git_errors.RefNotFound, match=r"no branch\. Push a first commit"):
         world.https()
 
 

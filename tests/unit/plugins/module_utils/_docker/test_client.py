@@ -40,7 +40,7 @@ def test_every_command_has_a_time_limit() -> None:
             "was stopped, no answer within 7 s. Does the engine",
         ),
         (Result(NOT_FOUND, stderr="docker: not found"), "docker: not found. Run the role container_engine first"),
-        (Result(1, stderr="no space left"), "Pulling x: `docker pull x` ended with 1: no space left"),
+        (Result(1, stderr="no space left"), "Pulling x: `docker pull x` failed with exit code 1: no space left"),
     ],
 )
 def test_a_failure_says_what_to_do(answer: Result, said: str) -> None:

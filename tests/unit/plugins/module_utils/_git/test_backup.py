@@ -145,7 +145,7 @@ def test_what_only_the_earlier_bundle_has_is_kept_beside_the_new_one(full: Serve
     earlier = full.folder / "platform-19700101T000000Z.bundle"
     assert predicted == done
     assert done.earlier == str(earlier)
-    assert f"stays as {earlier}" in done.msg
+    assert f"The earlier bundle is kept as {earlier}" in done.msg
     assert (refs_in(full.bundle), refs_in(earlier)) == (full.refs(), before)
     assert full.back_up().action == "kept"
     assert full.files() == ["platform-19700101T000000Z.bundle", "platform.bundle"]
@@ -177,7 +177,7 @@ def test_an_emptied_repository_leaves_the_bundle_alone(full: Server) -> None:
     for ref in full.refs():
         full.git("update-ref", "-d", ref)
     done = full.back_up()
-    assert (done.action, done.changed, "stays as it is" in done.msg) == ("empty", False, True)
+    assert (done.action, done.changed, "is kept" in done.msg) == ("empty", False, True)
     assert full.bundle.read_bytes() == kept
 
 
@@ -196,7 +196,9 @@ def test_check_mode_writes_nothing_and_predicts_the_same(full: Server) -> None:
 
 def test_a_missing_directory_is_named(server: Server) -> None:
     server.folder.rmdir()
-    with pytest.raises(InvalidInput, match=r"Keeping .*platform\.git in .*platform\.bundle: there is no directory"):
+    with pytest.raises(
+        InvalidInput, match=r"Saving .*platform\.git in .*platform\.bundle: the directory .* does not exist"
+    ):
         server.back_up()
 
 
@@ -244,7 +246,7 @@ def test_a_full_disk_changes_nothing_and_is_named(full: Server, monkeypatch: pyt
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(gb if failing == "_sync" else os, failing, no_space)
-    with pytest.raises(DrystoneError, match=r"Keeping .* in .*platform\.bundle: No space left on device\. Make room"):
+    with pytest.raises(DrystoneError, match=r"Saving .* in .*platform\.bundle: No space left on device\. Free space"):
         full.back_up()
     assert full.bundle.read_bytes() == kept
     assert full.files() == ["platform.bundle"]
@@ -259,9 +261,7 @@ def test_git_that_runs_out_of_space_changes_nothing(full: Server, monkeypatch: p
         Path(path).write_bytes(kept[:-50])
 
     monkeypatch.setattr(Repository, "bundle", cut_short)
-    with pytest.raises(
-        DrystoneError, match=r"read back, and has 0 of 6 refs: it cannot be read\. Is the disk in order"
-    ):
+    with pytest.raises(DrystoneError, match=r"read back, but has 0 of 6 refs: it cannot be read\. Check the disk"):
         full.back_up()
     assert full.bundle.read_bytes() == kept
     assert full.files() == ["platform.bundle"]
