@@ -167,7 +167,7 @@ problem:
   description: The same reason as a sentence. Null if the credential can read the repository.
   returned: with O(check)
   type: str
-  sample: There is no Secret dev/site-git-credentials.
+  sample: Secret dev/site-git-credentials does not exist.
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Proves what a credential can do with a repository, by doing it from this host. PRIVATE to the collection."""
+"""Test the permissions of a credential on a repository from this host. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._git.errors impo
 from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Git, Remote
 from ansible_collections.drystone.platform.plugins.module_utils._kube.diff import scrubbed
 
-# What a server says of a credential that it does not accept, and what it may say beside that while something changes.
+# Errors of a refused credential, and errors that a server may also return while something changes.
 _REFUSED = (PermissionDenied, AuthenticationFailed)
 _UNSETTLED = (RepositoryNotFound, RemoteUnavailable)
 _COMMAND_TIMEOUT = 30
@@ -42,7 +42,7 @@ _LONGEST_PAUSE = 5.0
 
 @dataclass(frozen=True)
 class Access:
-    """A repository as the pods reach it, and as this host does."""
+    """A repository with its URLs for Pods and for this host."""
 
     repository: Repository
     check: Repository
@@ -50,31 +50,30 @@ class Access:
     sleep: t.Callable[[float], None] = time.sleep
 
     def scan(self) -> str:
-        """Obtain the host keys of the server, under the name that the pods look for."""
+        """Return the host keys of the server with the host name that Pods use."""
         doing = f"Obtaining the host keys of {self.check.url}"
         command = ["ssh-keyscan", "-T", "10", "-p", str(self.check.port), "--", self.check.host]
         done = run(command, _COMMAND_TIMEOUT, env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"})
         if done.rc == NOT_FOUND:
-            raise CommandFailed(f"{doing}: there is no ssh-keyscan on this host. Install OpenSSH's client.")
+            raise CommandFailed(f"{doing}: ssh-keyscan is not installed on this host. Install the OpenSSH client.")
         if done.rc == TIMED_OUT:
             raise RemoteUnavailable(
-                f"{doing}: ssh-keyscan did not end within {_COMMAND_TIMEOUT} s. Is the server reachable?"
+                f"{doing}: ssh-keyscan did not end within {_COMMAND_TIMEOUT} s. Check that the server can be reached."
             )
         keys = renamed(done.stdout, self.repository.host_key_name)
         if not keys:
             said = " / ".join(sorted({line for line in done.stderr.splitlines() if not line.startswith("#")}))
             raise RemoteUnavailable(
-                f"{doing}: ssh-keyscan got none ({said or 'it said nothing'}). Is the Git server running, and its port "
-                "mapped?",
+                f"{doing}: ssh-keyscan found none ({said or 'no output'}). Check that the Git server runs and "
+                "that its port is mapped.",
                 stderr=done.stderr,
             )
         return keys
 
     def prove(self, credential: Credential, ref: str, *, read_only: bool = False, timeout: float = 0) -> str:
-        """Read a ref with exactly this credential and return its commit, or raise what is the matter, one of each kind.
+        """Read a ref with this credential and return its commit, or raise the error of the server.
 
-        What may change by itself is tried again until the timeout; with read_only a credential that may write is not
-        accepted either.
+        Retry errors that may be temporary until the timeout. With read_only, refuse a credential that can write.
         """
         doing = f"Reading {ref} of {self.check.url} with {credential.title}"
         paused = self._pauses(timeout)
@@ -86,15 +85,15 @@ class Access:
                     raise
 
     def prove_refused(self, credential: Credential, ref: str, *, timeout: float = 0) -> str:
-        """Wait until the server refuses a credential and return the reason that it gives.
+        """Wait until the server refuses a credential, and return the reason.
 
-        Only the refusal itself counts: a server that is down, or that does not show the repository, proves nothing.
+        Only a refusal counts. A server that is down or does not show the repository proves nothing.
         """
         doing = f"Checking that {self.check.url} refuses {credential.title}"
         paused = self._pauses(timeout)
         while True:
             problem: RemoteFailed = StillAccepted(
-                f"{doing}: it is still accepted after {timeout:g} s. Withdraw it at the server and run again."
+                f"{doing}: the server still accepts it after {timeout:g} s. Revoke it on the server, and run again."
             )
             try:
                 self._try(credential, ref, doing, read_only=False)
@@ -103,12 +102,12 @@ class Access:
             except _UNSETTLED as error:
                 problem = error
             except RefNotFound:
-                pass  # The server answered what only somebody gets to know who may read.
+                pass  # Only a client that may read gets this answer.
             if not paused():
                 raise problem
 
     def _pauses(self, timeout: float) -> t.Callable[[], bool]:
-        """Give what pauses before another attempt, longer each time, and returns whether there is time for one."""
+        """Return a function that sleeps before the next attempt, longer each time, unless the time is over."""
         deadline, pause = self.clock() + timeout, 1.0
 
         def paused() -> bool:
@@ -131,7 +130,7 @@ class Access:
                 if read_only:
                     self._insist_on_read_only(git, credential)
             except CommandFailed as error:
-                # A server may well repeat what it was sent.
+                # The message of a server may contain the credential.
                 error.msg, error.facts = scrubbed((error.msg, error.facts), secrets_of(credential.data))
                 error.args = (error.msg,)
                 raise
@@ -140,8 +139,8 @@ class Access:
     def _insist_on_read_only(self, git: Git, credential: Credential) -> None:
         if git.may_write(f"Checking that {credential.title} may not write to {self.check.url}"):
             raise WriteAllowed(
-                f"Checking that {credential.title} may not write to {self.check.url}: it may, the server was ready to "
-                "take a push. Give it read access alone, or do without require_read_only."
+                f"Checking that {credential.title} may not write to {self.check.url}: it may, because the server "
+                "accepted a push. Give it read-only access, or do not set require_read_only."
             )
 
     def _remote(self, credential: Credential, directory: str) -> Remote:

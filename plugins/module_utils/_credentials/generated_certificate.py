@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Server certificates that sign themselves: what a client trusts is the certificate. PRIVATE to the collection."""
+"""Self-signed server certificates, which clients trust directly. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BACK = dt.timedelta(hours=1)
 
 
 def new_certificate(hosts: t.Sequence[str], days: int, now: dt.datetime) -> str:
-    """Make a private key and a certificate of a server for these names and addresses: one text, as servers read it."""
+    """Create a private key and a certificate for these names and addresses, as one text in PEM format."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
     usage = dict.fromkeys(
@@ -34,7 +34,7 @@ def new_certificate(hosts: t.Sequence[str], days: int, now: dt.datetime) -> str:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        # Clocks differ.
+        # Allow for clock differences.
         .not_valid_before(now - _BACK)
         .not_valid_after(now + dt.timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName([_general_name(host) for host in hosts]), critical=False)
@@ -53,7 +53,7 @@ def new_certificate(hosts: t.Sequence[str], days: int, now: dt.datetime) -> str:
 
 
 def public_part(text: str) -> str:
-    """The certificates of such a text, which may be shown; ValueError, with no secret in it, if it lacks a part."""
+    """Return the certificates of such a text. Raise ValueError without confidential text if a part is missing."""
     try:
         serialization.load_pem_private_key(text.encode(), password=None)
         certificates = x509.load_pem_x509_certificates(text.encode())
@@ -63,7 +63,7 @@ def public_part(text: str) -> str:
 
 
 def must_renew(text: str, hosts: t.Sequence[str], now: dt.datetime) -> bool:
-    """Whether a certificate is about to expire or lacks a name."""
+    """Return whether a certificate expires soon or lacks a name."""
     certificate = x509.load_pem_x509_certificates(text.encode())[0]
     left = certificate.not_valid_after_utc - now
     try:

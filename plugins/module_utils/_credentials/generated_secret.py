@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Secrets whose values are made once, in the cluster, and then kept. PRIVATE to the collection."""
+"""Secrets whose values are generated once and then kept in the cluster. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ALPHABET = string.ascii_letters + string.digits
 
 
 class Client(t.Protocol):
-    """The part of KubeApi that is needed here."""
+    """The methods of KubeApi that this module uses."""
 
     def resource_for(self, api_version: str, kind: str) -> t.Any: ...
 
@@ -45,7 +45,7 @@ class Client(t.Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """One key of the Secret and how its value is made."""
+    """One key of the Secret, and the kind of its value."""
 
     name: str
     kind: str
@@ -58,7 +58,7 @@ class Entry:
 
 @dataclass
 class Outcome:
-    """What became of the Secret, with nothing secret in it."""
+    """The result without confidential values."""
 
     action: str = "unchanged"
     generated: list[str] = field(default_factory=list)
@@ -71,12 +71,12 @@ class Outcome:
 
     @property
     def changed(self) -> bool:
-        """Whether anything is, or would be, different afterwards."""
+        """Whether anything was or would be changed."""
         return self.action != "unchanged" or bool(self.written)
 
 
 def generate(entry: Entry, now: dt.datetime) -> str:
-    """Make a new value."""
+    """Generate a new value."""
     if entry.kind == "password":
         return "".join(secrets.choice(_ALPHABET) for _position in range(entry.length))
     if entry.kind == "tls_certificate":
@@ -85,30 +85,30 @@ def generate(entry: Entry, now: dt.datetime) -> str:
 
 
 def public_key(entry: Entry, value: str, where: str) -> str:
-    """Derive the line that may be shown from an SSH private key."""
+    """Derive the public key line from an SSH private key."""
     try:
         line = public_line(value)
     except ValueError as error:
         raise InvalidInput(
-            f"Key {entry.name} of {where} holds no SSH private key without a passphrase ({error}). "
-            "Delete the key or the Secret to have a new one generated."
+            f"Key {entry.name} of {where} is not an SSH private key without a passphrase ({error}). "
+            "Delete the key or the Secret, and a new one is generated."
         ) from error
     return f"{line} {entry.comment}".rstrip()
 
 
 def certificate(entry: Entry, value: str, where: str) -> str:
-    """Take the certificate, which may be shown, from a private key and its certificate."""
+    """Return the certificate from a text with a private key and its certificate."""
     try:
         return public_part(value)
     except ValueError as error:
         raise InvalidInput(
-            f"Key {entry.name} of {where} holds no private key with its certificate in PEM format ({error}). "
-            "Delete the key or the Secret to have a new one generated."
+            f"Key {entry.name} of {where} is not a private key with its certificate in PEM format ({error}). "
+            "Delete the key or the Secret, and a new one is generated."
         ) from error
 
 
 def fingerprint(value: str) -> str:
-    """Tell values apart without showing them."""
+    """Return a fingerprint that identifies a value without revealing it."""
     return f"sha256:{hashlib.sha256(value.encode()).hexdigest()[:12]}"
 
 
@@ -116,7 +116,9 @@ def _decoded(data: dict[str, str], where: str) -> dict[str, str]:
     try:
         return {name: base64.b64decode(value, validate=True).decode() for name, value in data.items()}
     except (binascii.Error, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{where} holds a value that is not text; generated values always are.") from error
+        raise InvalidInput(
+            f"{where} contains a value that is not text, so it was not generated. Delete the value or the Secret."
+        ) from error
 
 
 def _file_differs(path: str, value: str) -> bool:
@@ -139,9 +141,9 @@ def ensure(
     rotate: bool = False,
     now: t.Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
 ) -> Outcome:
-    """Make what is missing of the Secret, keep what is there, and write the files that mirror keys of it.
+    """Generate missing values of the Secret, keep existing ones, and write copies of keys to files.
 
-    A Secret made by somebody else is used as it is if it has every key; it is never extended, renewed or rotated.
+    A Secret that something else created is used unchanged if it has all keys. It is never extended, renewed or rotated.
     """
     where = f"Secret {namespace}/{name}"
     resource = client.resource_for("v1", "Secret")
@@ -158,12 +160,14 @@ def ensure(
             outcome.action = "configured" if found else "created"
             values |= missing
             if not check and not _store(client, resource, namespace, name, found, missing, labels, where):
-                continue  # Somebody else was quicker: what they made is what counts.
+                continue  # Another client has created the Secret. Use that one.
             if check and found:
                 _refuse_foreign(found, missing, where)
         break
     else:
-        raise ApiError(f"{where} was written by somebody else three times while it was being created.", status=409)
+        raise ApiError(
+            f"Creating {where}: another client wrote it three times meanwhile. Run the task again.", status=409
+        )
     for entry in entries:
         value = values[entry.name]
         outcome.private.append(value)
@@ -180,15 +184,15 @@ def ensure(
 
 
 def remove(client: Client, *, namespace: str, name: str, check: bool) -> Outcome:
-    """Delete the Secret if there is one and Drystone made it."""
+    """Delete the Secret if it exists and Drystone created it."""
     resource = client.resource_for("v1", "Secret")
     found = client.get(resource, name, namespace)
     if found is None:
         return Outcome()
     if not _is_ours(found):
         raise Refused(
-            f"Secret {namespace}/{name} was not made by Drystone (it lacks the label {'='.join(MANAGED_BY)}), so it is "
-            "not deleted. Delete it by hand if nothing needs it."
+            f"Deleting Secret {namespace}/{name}: Drystone did not create it (no label {'='.join(MANAGED_BY)}), "
+            "so it was not deleted. Delete it yourself if it is unused."
         )
     if not check:
         client.delete(resource, name, namespace, uid=found["metadata"].get("uid"))
@@ -212,8 +216,8 @@ def _is_ours(found: Object) -> bool:
 def _refuse_foreign(found: Object, missing: dict[str, str], where: str) -> None:
     if not _is_ours(found):
         raise Refused(
-            f"{where} exists, was not made by Drystone (it lacks the label {'='.join(MANAGED_BY)}) and has no "
-            f"{', '.join(sorted(missing))} that would do. Add what is missing to it, or move it out of the way."
+            f"{where} exists, but Drystone did not create it (it lacks the label {'='.join(MANAGED_BY)}), and it has "
+            f"no valid {', '.join(sorted(missing))}. Add the missing keys, or delete the Secret."
         )
 
 
@@ -227,7 +231,7 @@ def _store(
     labels: dict[str, str],
     where: str,
 ) -> bool:
-    """Write the generated values; False if the Secret changed meanwhile."""
+    """Write the generated values. Return False if the Secret changed meanwhile."""
     data = {key: base64.b64encode(value.encode()).decode() for key, value in missing.items()}
     try:
         if found:

@@ -1,9 +1,9 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What git-sync needs to read a repository, judged by its form alone. PRIVATE to the collection.
+"""Credentials of git-sync, validated by their form. PRIVATE to the collection.
 
-A credential knows its shape in git-sync's Secret, what may be shown of it, and which of its parts may not.
+A credential knows its format in git-sync's Secret, its public properties, and its confidential parts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._kube.diff impor
 with cryptography_imports:
     from cryptography.x509 import load_pem_x509_certificates
 
-# The keys of git-sync's Secret; what else is in there is left alone.
+# The keys of git-sync's Secret. Other keys are not changed.
 SHAPE = ("ssh", "known_hosts", "username", "password", "ca.crt")
 _SCP = re.compile(r"(?:(?P<user>[\w.+-]+)@)?(?P<host>[\w.-]+|\[[0-9a-fA-F:.]+\]):(?P<path>(?!//).+)")
 _HOST = re.compile(r"[0-9a-zA-Z_][\w.-]*|[0-9a-fA-F:.]+")
@@ -32,7 +32,7 @@ _SHORTEST_HIDDEN = 8
 
 @dataclass(frozen=True)
 class Repository:
-    """Where a repository is."""
+    """The URL of a repository."""
 
     url: str
     scheme: str
@@ -41,44 +41,46 @@ class Repository:
 
     @property
     def host_key_name(self) -> str:
-        """The name under which ssh looks for the host's keys."""
+        """The name with which ssh looks up the host's keys."""
         return self.host if self.port == 22 else f"[{self.host}]:{self.port}"
 
 
 def password_in(url: str | None) -> set[str]:
-    """Find the password in a URL that should have none."""
+    """Return the password in a URL that must not contain one."""
     found = re.match(r"[\w+.-]+://[^/@]*?:([^/]*)@", url or "")
     return {found[1]} - {""} if found else set()
 
 
 def read_repository(url: str, what: str) -> Repository:
-    """Take a URL apart; InvalidInput, which never repeats a password, if git-sync could not use it as it is."""
+    """Parse a URL. Raise InvalidInput without any password if git-sync could not use the URL."""
     scp = _SCP.fullmatch(url) if "://" not in url else None
     try:
         parts = urlsplit(f"ssh://{scp['host']}/{scp['path']}" if scp else url)
         scheme, host, port = parts.scheme, parts.hostname or "", parts.port
     except ValueError:
-        raise InvalidInput(f"{what} is no URL: its host or its port cannot be read.", reason="url_invalid") from None
+        raise InvalidInput(
+            f"{what} is not a valid URL: its host or its port cannot be read.", reason="url_invalid"
+        ) from None
     if parts.password is not None or (scheme == "https" and parts.username is not None):
         raise InvalidInput(
-            f"{what} carries a credential for {host}, where everybody sees it. Give username and password or "
-            "password_file instead, and the URL without them.",
+            f"{what} contains a credential for {host}, which everybody could see. Set username and password or "
+            "password_file instead, and remove them from the URL.",
             reason="url_invalid",
         )
     if scheme not in ("ssh", "https"):
         raise InvalidInput(
-            f"{what} is {url}. Use ssh://user@host:port/path, user@host:path or https://host:port/path: with any "
-            "other scheme there is no credential, or it is sent in the clear.",
+            f"{what} is {url}. Use ssh://user@host:port/path, user@host:path or https://host:port/path: other "
+            "schemes support no credentials or send them unencrypted.",
             reason="url_invalid",
         )
     if not _HOST.fullmatch(host) or parts.path in ("", "/") or re.search(r"\s", url):
-        raise InvalidInput(f"{what} is {url}, which lacks a host or a path.", reason="url_invalid")
+        raise InvalidInput(f"{what} is {url}, but has no host or no path.", reason="url_invalid")
     return Repository(url, scheme, host, port or {"ssh": 22, "https": 443}[scheme])
 
 
 @dataclass(frozen=True)
 class SshCredential:
-    """A private key, and the host keys it is used with."""
+    """A private key and the host keys of the server."""
 
     key: SshKey
     host_keys: tuple[HostKey, ...]
@@ -87,23 +89,23 @@ class SshCredential:
 
     @property
     def data(self) -> dict[str, str]:
-        """The Secret's values."""
+        """The values of the Secret."""
         return {"ssh": self.key.text, "known_hosts": "".join(f"{key.line}\n" for key in self.host_keys)}
 
     @property
     def fingerprint(self) -> str:
-        """What may be shown of it."""
+        """The fingerprint of the credential."""
         return self.key.fingerprint
 
     @property
     def title(self) -> str:
-        """The credential for messages."""
+        """The name of the credential, for messages."""
         return f"the SSH key {self.fingerprint}"
 
 
 @dataclass(frozen=True)
 class HttpsCredential:
-    """A user with a password or token, and the authority of the server's certificate if it is no public one."""
+    """A user with a password or token, and the CA of the server's certificate if it is not a public one."""
 
     username: str
     password: str = field(repr=False)
@@ -113,22 +115,22 @@ class HttpsCredential:
 
     @property
     def data(self) -> dict[str, str]:
-        """The Secret's values."""
+        """The values of the Secret."""
         ca_cert = {"ca.crt": self.ca_cert} if self.ca_cert else {}
         return {"username": self.username, "password": self.password, **ca_cert}
 
     @property
     def fingerprint(self) -> str:
-        """What may be shown of it."""
+        """The fingerprint of the credential."""
         return fingerprint(f"{self.username}\n{self.password}".encode())
 
     @property
     def title(self) -> str:
-        """The credential for messages."""
+        """The name of the credential, for messages."""
         return f"the password or token of {self.username}"
 
     def store_line(self, repository: Repository) -> str:
-        """The credential as git's credential store has it."""
+        """The credential in the format of git's credential store."""
         where = urlsplit(repository.url).netloc
         return f"https://{quote(self.username, safe='')}:{quote(self.password, safe='')}@{where}\n"
 
@@ -137,19 +139,20 @@ Credential: t.TypeAlias = "SshCredential | HttpsCredential"
 
 
 def read_https(username: str | None, password: str | None, ca_cert: str | None) -> HttpsCredential:
-    """Judge what was given for HTTPS by its form."""
+    """Validate the form of a credential for HTTPS."""
     password = (password or "").rstrip("\r\n")
     for name, value in (("username", username or ""), ("password", password)):
         if not value:
             raise InvalidInput(f"The {name} for HTTPS is missing or empty.", reason=f"{name}_missing")
         if re.search(r"[\x00-\x1f\x7f]", value):
             raise InvalidInput(
-                f"The {name} for HTTPS has more than one line or a control character, which git-sync cannot send.",
+                f"The {name} for HTTPS contains a line break or a control character, which git-sync cannot send.",
                 reason=f"{name}_invalid",
             )
     if ":" in (username or ""):
         raise InvalidInput(
-            "The username for HTTPS has a colon, which basic authentication cannot send.", reason="username_invalid"
+            "The username for HTTPS contains a colon, which basic authentication does not support.",
+            reason="username_invalid",
         )
     ca_cert = f"{ca_cert.strip()}\n" if ca_cert and ca_cert.strip() else ""
     if ca_cert:
@@ -157,27 +160,27 @@ def read_https(username: str | None, password: str | None, ca_cert: str | None) 
             load_pem_x509_certificates(ca_cert.encode())
         except ValueError:
             raise InvalidInput(
-                "The ca_cert has no certificate in PEM format that can be read. Give it from BEGIN to END CERTIFICATE.",
+                "The ca_cert contains no valid certificate in PEM format. Set it from BEGIN to END CERTIFICATE.",
                 reason="ca_cert_unreadable",
             ) from None
         if "PRIVATE KEY" in ca_cert:
             raise InvalidInput(
-                "The ca_cert has a private key in it. Give the certificates alone.", reason="ca_cert_unreadable"
+                "The ca_cert contains a private key. Set only the certificates.", reason="ca_cert_unreadable"
             )
     return HttpsCredential(username or "", password, ca_cert)
 
 
 def secrets_of(data: dict[str, str], *, shown: str = "") -> set[str]:
-    """Give the forms in which what is secret of a credential could turn up: whole, by line and encoded.
+    """Return the forms in which a confidential value could appear in output: whole, by line and encoded.
 
-    Of an RSA key in PEM format some lines are also lines of its public half, which is shown.
+    Some lines of an RSA key in PEM format are also lines of its public key, which may be shown.
     """
     forms: set[str] = set()
     for text in (data.get("ssh", ""), data.get("password", "")):
         whole = text.strip()
         forms |= {text, whole, quote(whole, safe=""), _encoded(text), _encoded(whole)}
         forms |= {line.strip() for line in text.splitlines() if "-----" not in line}
-    forms.add(_encoded(f"{data.get('username', '')}:{data.get('password', '')}"))  # as HTTP sends it
+    forms.add(_encoded(f"{data.get('username', '')}:{data.get('password', '')}"))  # the form in HTTP requests
     return {form for form in forms if len(form) >= _SHORTEST_HIDDEN and form not in shown}
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who may read which repository of the Git server in the cluster: what lies in Secrets, and nothing else.
+"""Authorize the credentials in Secrets, and no others, to read repositories of the in-cluster Git server.
 
 PRIVATE to the collection.
 """
@@ -28,7 +28,7 @@ NAMESPACE = "git"
 SERVER = "app.kubernetes.io/name=git-server"
 REFRESHED = "drystone.dev/refreshed"
 _LABELS = {"app.kubernetes.io/name": "git-server", "app.kubernetes.io/part-of": "drystone"}
-# Access over SSH and HTTPS: the object, its key, and the container of the server that reads it and logs its use.
+# Access over SSH and HTTPS: the object, its key, and the container of the server that reads it and logs the access.
 _FILES = {
     "ssh": ("ConfigMap", "git-server-readers", "authorized_keys", "git-server"),
     "https": ("Secret", "git-server-https-readers", "readers", "https"),
@@ -43,7 +43,7 @@ _POLL = 2
 
 @dataclass(frozen=True)
 class Reader:
-    """Who is to read a repository, and the Secrets that hold what it proves itself with."""
+    """A reader of a repository, and the Secrets with its credentials."""
 
     user: str
     repository: str
@@ -54,7 +54,7 @@ class Reader:
 
 @dataclass(frozen=True, order=True)
 class Credential:
-    """One credential as the server has it: nothing secret."""
+    """The public form of a credential on the server."""
 
     user: str
     repository: str
@@ -63,18 +63,18 @@ class Credential:
 
     @property
     def fingerprint(self) -> str:
-        """What the server's log calls it."""
+        """The name of the credential in the server's log."""
         return key_fingerprint(self.key.split()[1]) if self.auth == "ssh" else f"sha256:{self.key[:12]}"
 
     @property
     def line(self) -> str:
-        """The line that lets it in."""
+        """The line that authorizes the credential."""
         if self.auth == "ssh":
             return f'restrict,command="read-only {self.repository}" {self.key} {self.user}\n'
         return f"{self.user} {self.repository} {self.key}\n"
 
     def used(self, log: str, address: str) -> bool:
-        """Whether a log of the server says that it was used from an address."""
+        """Return whether a log of the server shows its use from an address."""
         if self.auth == "ssh":
             said = rf"Accepted publickey for \S+ from {re.escape(address)} port \d+ ssh2: \S+ "
         else:
@@ -82,7 +82,7 @@ class Credential:
         return re.search(rf"{said}{re.escape(self.fingerprint)}\s*$", log, re.MULTILINE) is not None
 
     def shown(self) -> dict[str, str]:
-        """What may be told of it."""
+        """Return the public properties of the credential."""
         return {
             "user": self.user,
             "repository": self.repository,
@@ -93,7 +93,7 @@ class Credential:
 
 @dataclass
 class Outcome:
-    """Who may read afterwards, or would, and what that changed."""
+    """The authorized credentials after the run, and the changes."""
 
     before: list[Credential] = field(default_factory=list)
     after: list[Credential] = field(default_factory=list)
@@ -101,22 +101,22 @@ class Outcome:
 
     @property
     def changed(self) -> bool:
-        """Whether anything is written, or would be."""
+        """Whether anything was or would be written."""
         return self.before != self.after or self.tampered
 
     @property
     def added(self) -> list[Credential]:
-        """What could not read before."""
+        """Credentials that were not authorized before."""
         return [one for one in self.after if one not in self.before]
 
     @property
     def withdrawn(self) -> list[Credential]:
-        """What cannot read any more."""
+        """Credentials that are not authorized any more."""
         return [one for one in self.before if one not in self.after]
 
 
 class Readers:
-    """The readers of the server, brought to what is in the Secrets."""
+    """Update the readers of the server to match the Secrets."""
 
     def __init__(
         self,
@@ -137,11 +137,11 @@ class Readers:
             for what, name in (("user", reader.user), ("repository", reader.repository)):
                 if not _NAME.fullmatch(name):
                     raise InvalidInput(
-                        f"The {what} of a reader is {name!r}; it is made of letters, digits, dots, - and _."
+                        f"The {what} of a reader is {name!r}. It may contain only letters, digits, dots, - and _."
                     )
 
     def ensure(self, check: bool) -> Outcome:
-        """Let in what is in the Secrets and nothing else; what was replaced goes once its successor is in use."""
+        """Authorize the credentials in the Secrets. Revoke a replaced one once its successor is in use."""
         users = {reader.user for reader in self._readers}
         outcome = Outcome(self._found(), self._wanted())
         outcome.tampered = any(self._texts.get(auth, "") != _text(outcome.before, auth) for auth in _FILES)
@@ -171,8 +171,8 @@ class Readers:
             label, value = MANAGED_BY
             if (obj["metadata"].get("labels") or {}).get(label) != value:
                 raise Refused(
-                    f"{kind} {NAMESPACE}/{name} was not made by Drystone (it lacks the label {label}={value}), so it "
-                    "is left alone. Move it out of the way."
+                    f"{kind} {NAMESPACE}/{name} exists, but Drystone did not create it (it lacks the label "
+                    f"{label}={value}), so it was not changed. Delete it or rename it."
                 )
             text = (obj.get("data") or {}).get(key, "")
             self._texts[auth] = text = base64.b64decode(text).decode() if kind == "Secret" else text
@@ -181,7 +181,7 @@ class Readers:
         return sorted(found)
 
     def _write(self, credentials: list[Credential]) -> None:
-        """Store the lines where they change, and have the server see them."""
+        """Write changed lines, and make the server read them."""
         for auth, (kind, name, key, _container) in _FILES.items():
             text = _text(credentials, auth)
             if text == self._texts.get(auth, ""):
@@ -194,8 +194,8 @@ class Readers:
             self._refresh(NAMESPACE, SERVER, hashlib.sha256(text.encode()).hexdigest()[:12])
 
     def _refresh(self, namespace: str, selector: str, value: str) -> None:
-        # A kubelet brings mounted ConfigMaps and Secrets up to date when it looks after a pod: about once a minute, or
-        # at once when something about the pod changes, an annotation for example.
+        # A kubelet updates mounted ConfigMaps and Secrets when it syncs a Pod: about once a minute, or at once after a
+        # change of the Pod, for example of an annotation.
         resource = self._api.resource_for("v1", "Pod")
         for pod in self._pods(namespace, selector):
             name = pod["metadata"]["name"]
@@ -203,7 +203,7 @@ class Readers:
 
     def _pods(self, namespace: str, selector: str) -> list[Object]:
         listed = self._api.list(self._api.resource_for("v1", "Pod"), namespace, label_selector=selector).items
-        # One that goes needs nothing any more, and one without an address has never read.
+        # Skip terminating Pods, and Pods without an address, which have never read.
         return [
             pod
             for pod in listed
@@ -211,7 +211,7 @@ class Readers:
         ]
 
     def _wait_for_use(self, after: list[Credential], users: set[str]) -> None:
-        """Wait until whatever follows a repository all the time does so with a credential that stays."""
+        """Wait until all syncers of a repository use a credential that is kept."""
         deadline = self._clock() + self._timeout
         for reader in (one for one in self._readers if one.user in users and one.syncers):
             keys = hashlib.sha256("".join(one.line for one in after if one.user == reader.user).encode())
@@ -219,8 +219,8 @@ class Readers:
         while late := self._late(after, users):
             if self._clock() >= deadline:
                 raise NotReady(
-                    f"Withdrawing replaced credentials: {', '.join(late)} have not read with their new ones within "
-                    f"{self._timeout:.0f} s, so the old ones stay valid, too. Look at what git-sync says there, and "
+                    f"Revoking replaced credentials: {', '.join(late)} did not use the new ones within "
+                    f"{self._timeout:.0f} s, so the old ones stay valid. Check the logs of git-sync there, then "
                     "run this again."
                 )
             self._sleep(_POLL)
@@ -251,15 +251,15 @@ def _text(credentials: list[Credential], auth: str) -> str:
 
 
 def _credentials(reader: Reader, data: dict[str, str], where: str) -> t.Iterator[Credential]:
-    """Read from a Secret what its reader proves itself with; of passwords only those for the name it has here."""
+    """Read the credentials of a reader from a Secret. Ignore passwords of another user name."""
     values = {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
     if "ssh" in values:
         try:
             key = public_line(values["ssh"])
         except ValueError as error:
             raise InvalidInput(
-                f"Key ssh of Secret {where} holds no SSH private key without a passphrase ({error}), so {reader.user} "
-                "cannot be let in with it. Delete the Secret to have a new one generated."
+                f"Key ssh of Secret {where} is not an SSH private key without a passphrase ({error}), so it cannot be "
+                f"authorized for {reader.user}. Delete the Secret, and a new key is generated."
             ) from None
         yield Credential(reader.user, reader.repository, "ssh", key)
     if values.get("password") and values.get("username", reader.user) == reader.user:

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The credentials that one git-sync has: in use, waiting to be authorised, replaced. PRIVATE to the collection."""
+"""The credentials of one git-sync: in use, waiting for authorization, replaced. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAMES = ("current", "staged", "previous")
 
 
 class Held:
-    """The Secrets as they were found; Refused if one of them is not ours."""
+    """Read the Secrets. Raise Refused if the module did not create one of them."""
 
     def __init__(self, store: Store, request: Request, hide: t.Callable[[set[str]], None]) -> None:
         self._request = request
@@ -34,19 +34,19 @@ class Held:
         found = [store.read(name) for name in names]
         for stored in filter(None, found):
             hide(stored.secrets)
-            doing = f"Bringing the credentials {store.namespace}/{request.name} to state={request.state}"
+            doing = f"Updating the credentials {store.namespace}/{request.name} to state={request.state}"
             refuse_foreign(stored, doing)
         self.current, self.staged, self.previous = found
 
     @property
     def pending(self) -> Stored | None:
-        """The staged Secret, unless its key is in use already because a run was ended between two writes."""
+        """Return the staged Secret, unless its key is already in use because a run was interrupted."""
         if self.staged and not (self.current and self.current.public == self.staged.public):
             return self.staged
         return None
 
     def key(self) -> SshKey | None:
-        """The key to be proved; None if one has to be made first."""
+        """Return the key to test, or None if one must be generated first."""
         if self._request.private_key:
             return read_key(self._request.private_key, "The private key")
         if self.pending:
@@ -54,7 +54,7 @@ class Held:
         return self.current.key() if self.current and self.current.auth == "ssh" else None
 
     def host_keys(self, name: str, access: Access | None) -> tuple[HostKey, ...]:
-        """Those given, or else those pinned before; only a host without any is asked for them, and only on request."""
+        """Return the given or pinned host keys. If there are none and the user allows it, read them from the host."""
         if self._request.known_hosts:
             return host_keys(self._request.known_hosts, name, "known_hosts as given")
         problem: InvalidInput | None = None
@@ -67,12 +67,12 @@ class Held:
         if access and self._request.accept_host_key:
             return host_keys(access.scan(), name, "what ssh-keyscan got")
         raise problem or InvalidInput(
-            f"There is no host key for {name}, so that nobody could tell the server from another. Give it in "
-            "known_hosts, or set accept_host_key to have it obtained and pinned.",
+            f"There is no host key for {name}, so the server could not be verified. Set it in "
+            "known_hosts, or set accept_host_key to read and pin it.",
             reason="host_key_missing",
         )
 
     def views(self, instead: t.Mapping[str, Stored | None]) -> dict[str, t.Any]:
-        """The Secrets as a diff shows them, with what is going to be there instead."""
+        """Return the Secrets before and after the change, for a diff."""
         stored = {name: instead[name] if name in instead else getattr(self, name) for name in NAMES}
         return {name: one.view() if one else None for name, one in stored.items()}

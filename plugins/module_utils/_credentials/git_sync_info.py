@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tells what the Secret of a git-sync holds, and whether it opens its repository. PRIVATE to the collection."""
+"""Read the credential of git-sync in a Secret, and check whether it can read its repository. PRIVATE."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def inspect(
     clock: t.Callable[[], float] = time.monotonic,
     sleep: t.Callable[[float], None] = time.sleep,
 ) -> dict[str, t.Any]:
-    """Say of a Secret what may be said, and with check also what the server says to its credential now."""
+    """Return the public properties of a Secret, and with check the current answer of the server."""
     store = Store(api, namespace)
     current, staged, previous = (store.read(name + suffix) for suffix in ("", STAGED, PREVIOUS))
     for stored in (current, staged, previous):
@@ -77,16 +77,18 @@ def _check(
 ) -> dict[str, t.Any]:
     if current is None or current.auth is None:
         what = (
-            f"There is no Secret {where}." if current is None else f"{current.where} has no credential of git-sync's."
+            f"Secret {where} does not exist."
+            if current is None
+            else f"{current.where} contains no credential of git-sync."
         )
         return _unreadable("credential_missing", what)
     if not repository:
-        raise InvalidInput(f"{current.where} does not say for which repository it is: give repository to check it.")
+        raise InvalidInput(f"{current.where} does not name its repository. Set repository to check the credential.")
     target = read_repository(repository, "The repository")
     reached = read_repository(check_repository or repository, "The check_repository")
     try:
         if {target.scheme, reached.scheme} != {current.auth}:
-            return _unreadable("auth_differs", f"{current.where} is for {current.auth}, and {reached.url} is not.")
+            return _unreadable("auth_differs", f"{current.where} is for {current.auth}, but {reached.url} is not.")
         credential = current.credential(target.host_key_name)
         commit = Access(target, reached, clock, sleep).prove(credential, ref)
     except (InvalidInput, CommandFailed) as error:

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is asked of a git-sync's credential, what comes of it, and what goes together. PRIVATE to the collection."""
+"""The options and the result of a credential of git-sync, and the validation of options. PRIVATE."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ansible_collections.drystone.platform.plugins.module_utils._credentials.git
 from ansible_collections.drystone.platform.plugins.module_utils._credentials.git_sync_store import Stored
 from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput
 
-# What is appended to the name of the Secret for the key that waits to be authorised, and for what was replaced.
+# Suffixes of the Secrets with a key that waits for authorization, and with a replaced credential.
 STAGED = "-staged"
 PREVIOUS = "-previous"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for; the options of the module."""
+    """The options of the module."""
 
     namespace: str
     name: str
@@ -45,7 +45,7 @@ class Request:
 
 @dataclass
 class Outcome:
-    """What was done, or would be, with nothing secret in it."""
+    """The change that was or would be made, without confidential values."""
 
     action: str = "unchanged"
     shown: Stored | None = None
@@ -57,7 +57,7 @@ class Outcome:
     after: dict[str, t.Any] = field(default_factory=dict)
 
     def facts(self) -> dict[str, t.Any]:
-        """The outcome as the module returns it."""
+        """Return the outcome as the result of the module."""
         return {
             "changed": self.action != "unchanged",
             "action": self.action,
@@ -71,7 +71,7 @@ class Outcome:
 
 
 def public_facts(stored: Stored | None) -> dict[str, t.Any]:
-    """What may be returned of a credential."""
+    """Return the public properties of a credential."""
     comment = f" {stored.object['metadata']['namespace']}/{stored.object['metadata']['name']}" if stored else ""
     comment = comment.removesuffix(STAGED).removesuffix(PREVIOUS)
     return {
@@ -83,50 +83,50 @@ def public_facts(stored: Stored | None) -> dict[str, t.Any]:
 
 
 def check_options(request: Request) -> str:
-    """Judge the options together and return how to authenticate; InvalidInput says which do not fit."""
+    """Validate the options, and return the type of authentication. Raise InvalidInput for conflicting options."""
     if request.state == "absent":
         return ""
     repository = read_repository(request.repository, "The repository") if request.repository else None
     auth = request.auth or (repository.scheme if repository else "ssh")
     if repository and auth != repository.scheme:
-        raise InvalidInput(f"auth is {auth}, and the repository {repository.url} is reached by {repository.scheme}.")
+        raise InvalidInput(f"auth is {auth}, but the repository {repository.url} uses {repository.scheme}.")
     if request.check_repository:
         check = read_repository(request.check_repository, "The check_repository")
         if check.scheme != auth:
             raise InvalidInput(
-                f"The repository is read by {auth}, and check_repository {check.url} by {check.scheme}: a credential "
-                "is proved by the way that the pods use it."
+                f"The repository uses {auth}, but check_repository {check.url} uses {check.scheme}. Use the same "
+                "scheme, because a credential is tested in the way in which pods use it."
             )
     _check_state(request, auth)
     ssh = {"private_key": request.private_key, "generate": request.generate, "known_hosts": request.known_hosts}
     ssh["accept_host_key"] = request.accept_host_key
     https = {"username": request.username, "password": request.password, "ca_cert": request.ca_cert}
     if wrong := sorted(name for name, value in (https if auth == "ssh" else ssh).items() if value):
-        raise InvalidInput(f"{', '.join(wrong)} cannot be used: the repository is read by {auth}.")
+        raise InvalidInput(f"{', '.join(wrong)} cannot be used, because the repository uses {auth}.")
     if request.state == "present" and auth == "ssh" and bool(request.private_key) == request.generate:
         raise InvalidInput("Exactly one of private_key, private_key_file and generate is needed for an SSH repository.")
     return auth
 
 
 def _check_state(request: Request, auth: str) -> None:
-    """Judge the options that go with some states only."""
+    """Validate the options that are only valid for some states."""
     given = any((request.private_key, request.username, request.password))
     if request.rotate and request.state != "staged":
-        raise InvalidInput("rotate makes a new key to be authorised, so it goes with state=staged and generate alone.")
+        raise InvalidInput("rotate generates a new key that must be authorized. It requires state=staged and generate.")
     if request.state == "staged" and not (request.generate and auth == "ssh"):
-        raise InvalidInput("state=staged is for generated SSH keys: set generate, and use an ssh repository.")
+        raise InvalidInput("state=staged is only for generated SSH keys. Set generate, and use an ssh repository.")
     if request.generate and request.state not in ("present", "staged"):
-        raise InvalidInput(f"generate makes a key, which state={request.state} has no use for.")
+        raise InvalidInput(f"generate creates a key, which state={request.state} does not use. Remove generate.")
     if request.keep_previous and request.state != "present":
-        raise InvalidInput("keep_previous keeps a credential that is replaced, so it goes with state=present alone.")
+        raise InvalidInput("keep_previous keeps a replaced credential. It requires state=present.")
     if request.expect != "accepted" and (request.state != "checked" or request.require_read_only):
-        raise InvalidInput("expect=refused goes with state=checked alone, and without require_read_only.")
+        raise InvalidInput("expect=refused requires state=checked and excludes require_read_only.")
     if given and request.state == "retired":
-        raise InvalidInput("state=retired is about the credential that was kept: give no other one.")
+        raise InvalidInput("state=retired uses the replaced credential. Do not give another one.")
 
 
 def read_file(path: str, what: str) -> str:
-    """Read a file that has a credential; InvalidInput if it cannot be read."""
+    """Read a file with a credential. Raise InvalidInput if it cannot be read."""
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
             return stream.read()

@@ -1,11 +1,11 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decides what becomes of a git-sync's credential, and of the one that is to replace it. PRIVATE to the collection.
+"""Store, replace and check the credential of a git-sync. PRIVATE to the collection.
 
-A credential is proved before it is written, and it is written in one request: at any moment the Secret has one that
-was good. A generated key waits in a Secret of its own until the server knows it. A credential that was replaced can be
-kept in another Secret until the server refuses it.
+A credential is tested before it is written, and it is written in one request, so the Secret always contains a tested
+credential. A generated key waits in a separate Secret until the server authorizes it. A replaced credential can be kept
+in another Secret until the server refuses it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def ensure(
     clock: t.Callable[[], float] = time.monotonic,
     sleep: t.Callable[[float], None] = time.sleep,
 ) -> Outcome:
-    """Bring the Secrets into the state asked for. What is given to hide must not turn up in any output."""
+    """Update the Secrets to the requested state. Values passed to hide must not appear in any output."""
     hide(_given(request))
     auth = check_options(request)
     keeper = _Keeper(Store(api, request.namespace), request, check=check, hide=hide)
@@ -119,7 +119,7 @@ class _Keeper:
             if key is None:
                 made = self._make(known)
                 key = made.key()
-                if self._check:  # A key that is thrown away again can prove nothing.
+                if self._check:  # A key that is not stored cannot be tested.
                     return self._outcome("staged", made, staged=True, instead={"staged": made})
             credential = SshCredential(key, known)
         commit = self._prove(credential, access, made)
@@ -131,7 +131,7 @@ class _Keeper:
         action = ("configured" if current else "created") if self._differs(planned) else "unchanged"
         if action != "unchanged" and not self._check:
             self._store.write(current, planned)
-        # Only now: had the run ended before, the staged key would still be the one to go on with.
+        # Delete the staged key last, so that an interrupted run can continue with it.
         if self._request.generate and (leftover := made or self._held.staged):
             instead["staged"] = None
             action = "configured" if action == "unchanged" else action
@@ -140,7 +140,7 @@ class _Keeper:
         return self._outcome(action, planned, commit=commit, rotated=rotated, instead=instead)
 
     def _keep(self, current: Stored, planned: Stored, access: Access) -> Stored:
-        """Copy what is going to be replaced; what is kept already gives way only if nothing of it is left to prove."""
+        """Copy the replaced credential. Overwrite an earlier copy only if its refusal need not be verified any more."""
         previous = self._held.previous
         unproved = previous and previous.fingerprint not in (current.fingerprint, planned.fingerprint)
         if previous and unproved and not self._check:
@@ -151,11 +151,11 @@ class _Keeper:
         return kept if self._check else self._store.write(previous, kept)
 
     def retire(self, access: Access) -> Outcome:
-        """Delete what was replaced once the server refuses it."""
+        """Delete the replaced credential once the server refuses it."""
         previous, current = self._held.previous, self._held.current
         if not previous:
             return self._outcome("unchanged", current)
-        # It is in use (again) where a run was ended before it was replaced, or where somebody went back to it.
+        # It is in use if a run was interrupted before the replacement, or if somebody restored it.
         replaced = current is None or current.fingerprint != previous.fingerprint
         refusal = self._prove_refused(previous, access) if replaced and not self._check else None
         if not self._check:
@@ -165,13 +165,13 @@ class _Keeper:
     def _prove_refused(self, previous: Stored, access: Access) -> str:
         if previous.auth != access.repository.scheme:
             raise InvalidInput(
-                f"{previous.where} is for {previous.auth}, and the repository {access.repository.url} is read by "
-                f"{access.repository.scheme}. Withdraw that credential at the Git server, and delete the Secret."
+                f"{previous.where} is for {previous.auth}, but the repository {access.repository.url} uses "
+                f"{access.repository.scheme}. Revoke that credential on the Git server, and delete the Secret."
             )
         return access.prove_refused(self._stored(previous, access), self._request.ref, timeout=self._request.timeout)
 
     def examine(self, auth: str, access: Access) -> Outcome:
-        """Try the credential that is given, or the one in use, and write nothing."""
+        """Test the given credential or the one in use, and write nothing."""
         request, current = self._request, self._held.current
         credential: Credential
         if request.private_key:
@@ -184,7 +184,7 @@ class _Keeper:
         else:
             raise InvalidInput(
                 f"There is no credential for {auth} to check: Secret {request.namespace}/{request.name} "
-                f"{'is for ' + str(current.auth) if current else 'does not exist'}, and none is given.",
+                f"{'is for ' + str(current.auth) if current else 'does not exist'}, and no credential is given.",
                 reason="auth_differs" if current else "credential_missing",
             )
         shown = self._planned(credential)
@@ -208,12 +208,14 @@ class _Keeper:
                 facts = public_facts(waiting)
                 error.facts |= {"changed": made is not None, "staged": True, **facts}
                 if error.reason in ("permission_denied", "repository_not_found"):
-                    error.msg += f" Authorise this key to read the repository, and run again: {facts['public_key']}"
+                    error.msg += (
+                        f" Authorize this key to read the repository, then run this again: {facts['public_key']}"
+                    )
                     error.args = (error.msg,)
             raise
 
     def _make(self, known: tuple[HostKey, ...] | None) -> Stored:
-        """Make a key and keep it where no pod looks."""
+        """Generate a key, and store it in a Secret that no Pod uses."""
         key = read_key(new_key(), "The generated key")
         data = SshCredential(key, known or ()).data
         planned = self._store.planned(
@@ -233,7 +235,7 @@ class _Keeper:
             and self._held.current
             and self._held.current.public == credential.key.public
         ):
-            data["ssh"] = self._held.current.data["ssh"]  # The same key, maybe written in another way.
+            data["ssh"] = self._held.current.data["ssh"]  # Keep the same key, which may be formatted differently.
         self._hide(secrets_of(data, shown=credential.key.public if isinstance(credential, SshCredential) else ""))
         return self._store.planned(
             self._request.name,

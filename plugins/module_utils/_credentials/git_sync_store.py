@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Secrets in git-sync's shape: read, compared, written in one step each, and shown. PRIVATE to the collection."""
+"""Read, compare, write and show Secrets in the format of git-sync. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -43,45 +43,45 @@ _SECRET = Resource("", "v1", "Secret", "secrets", namespaced=True)
 
 @dataclass(frozen=True)
 class Stored:
-    """A Secret as it is, or as it is going to be."""
+    """The current or planned state of a Secret."""
 
     object: Object = field(repr=False)
 
     @property
     def where(self) -> str:
-        """The Secret for messages."""
+        """The name of the Secret, for messages."""
         return f"Secret {self.object['metadata']['namespace']}/{self.object['metadata']['name']}"
 
     @property
     def data(self) -> dict[str, str]:
-        """Its values as text."""
+        """The values as text."""
         return {key: _decoded(value) for key, value in (self.object.get("data") or {}).items()}
 
     @property
     def labels(self) -> dict[str, str]:
-        """Its labels."""
+        """The labels."""
         return dict(self.object["metadata"].get("labels") or {})
 
     @property
     def annotations(self) -> dict[str, str]:
-        """Its annotations."""
+        """The annotations."""
         return dict(self.object["metadata"].get("annotations") or {})
 
     @property
     def ours(self) -> bool:
-        """Whether it was made here."""
+        """Whether this module created the Secret."""
         return self.labels.get(MANAGED_BY[0]) == MANAGED_BY[1] and LABEL in self.labels
 
     @property
     def auth(self) -> str | None:
-        """How it authenticates; None if it has no credential of git-sync's shape."""
+        """The type of authentication, or None without a credential in the format of git-sync."""
         if "ssh" in self.data:
             return "ssh"
         return "https" if "password" in self.data else None
 
     @property
     def public(self) -> str:
-        """The public half of its SSH key; nothing if there is none that can be read."""
+        """The public key of its SSH key, or an empty string without a valid key."""
         try:
             return self.key().public
         except InvalidInput:
@@ -89,16 +89,16 @@ class Stored:
 
     @property
     def secrets(self) -> set[str]:
-        """What of it must not turn up anywhere."""
+        """The confidential values, which must not appear in any output."""
         return secrets_of(self.data, shown=self.public)
 
     def key(self) -> SshKey:
-        """Its SSH key; InvalidInput if there is none that will do."""
+        """Return its SSH key. Raise InvalidInput if it is missing or invalid."""
         return read_key(self.data.get("ssh", ""), f"Key ssh of {self.where}")
 
     @property
     def fingerprint(self) -> str | None:
-        """What may be shown of the credential."""
+        """The fingerprint of the credential."""
         data = self.data
         try:
             if self.auth == "ssh":
@@ -119,7 +119,7 @@ class Stored:
     def credential(
         self, host_key_name: str, *, known_hosts: str | None = None, ca_cert: str | None = None
     ) -> Credential:
-        """The credential as it is used, with what it trusts or what is given instead; InvalidInput if it cannot be."""
+        """Return the credential with its or other trusted keys and CAs. Raise InvalidInput if it is invalid."""
         data = self.data
         if self.auth == "ssh":
             trusted, what = data.get("known_hosts", ""), f"known_hosts of {self.where}"
@@ -129,7 +129,7 @@ class Stored:
         return read_https(data.get("username"), data.get("password"), ca_cert or data.get("ca.crt"))
 
     def view(self) -> Object:
-        """The Secret as a diff shows it."""
+        """Return the Secret for a diff."""
         data = self.data
         return {
             "auth": self.auth,
@@ -163,7 +163,7 @@ class Store:
         labels: dict[str, str],
         annotations: dict[str, str],
     ) -> Stored:
-        """Say what a Secret is going to be: what somebody added beside git-sync's shape stays."""
+        """Return the planned state of a Secret. Keep keys that are not part of git-sync's format."""
         blank: Object = {"apiVersion": "v1", "kind": "Secret", "metadata": {}, "type": "Opaque", "data": {}}
         draft = copy.deepcopy(stored.object) if stored else blank
         metadata = draft["metadata"]
@@ -175,7 +175,7 @@ class Store:
         return Stored(draft)
 
     def write(self, stored: Stored | None, planned: Stored) -> Stored:
-        """Make the Secret what was planned, in one request; Conflict if somebody else has changed it meanwhile."""
+        """Write the planned state in one request. Raise Conflict if another client changed the Secret meanwhile."""
         name = planned.object["metadata"]["name"]
         try:
             if stored:
@@ -184,29 +184,29 @@ class Store:
         except ApiError as error:
             if error.status == 409:
                 raise Conflict(
-                    f"{planned.where} was written by somebody else while its credential was checked. It was left "
-                    "alone: run again."
+                    f"Writing {planned.where}: another client changed it while its credential was tested, so it was "
+                    "not changed. Run the task again."
                 ) from error
             raise
 
     def delete(self, stored: Stored) -> None:
-        """Delete that very Secret."""
+        """Delete this version of the Secret."""
         metadata = stored.object["metadata"]
         self._api.delete(_SECRET, metadata["name"], self.namespace, uid=metadata["uid"])
 
 
 def refuse_foreign(stored: Stored | None, doing: str) -> None:
-    """Refuse a Secret that was not made here."""
+    """Refuse a Secret that this module did not create."""
     if stored and not stored.ours:
         raise Refused(
-            f"{doing}: {stored.where} exists and was not made by this module (it lacks the label {LABEL}, or "
-            f"{MANAGED_BY[0]}={MANAGED_BY[1]}). It was left alone: use another name, or move it out of the way.",
+            f"{doing}: {stored.where} exists, but this module did not create it (it lacks the label {LABEL} or "
+            f"{MANAGED_BY[0]}={MANAGED_BY[1]}), so it was not changed. Use another name, or delete the Secret.",
             reason="not_ours",
         )
 
 
 def _patch(stored: Stored, planned: Stored) -> Object:
-    """Say the difference as a merge patch that holds for the version read only."""
+    """Return the difference as a merge patch that only applies to the version that was read."""
     old, new = stored.object, planned.object
     data: dict[str, str | None] = dict.fromkeys(set(old.get("data") or {}) - set(new["data"]))
     data |= {key: value for key, value in new["data"].items() if (old.get("data") or {}).get(key) != value}

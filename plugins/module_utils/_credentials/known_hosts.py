@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Host keys as OpenSSH's known_hosts has them. PRIVATE to the collection."""
+"""Host keys in the format of OpenSSH's known_hosts. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class HostKey:
 
     @property
     def fingerprint(self) -> str:
-        """The type and the fingerprint, as they may be shown."""
+        """The type and the fingerprint of the key."""
         return f"{f'{self.marker} ' if self.marker else ''}{self.kind} {key_fingerprint(self.blob)}"
 
     def is_for(self, name: str) -> bool:
-        """Whether ssh takes this line for a host."""
+        """Return whether ssh uses this line for a host."""
         if self.hosts.startswith("|1|"):
             return _hashed_matches(self.hosts, name)
         matched = False
         for pattern in self.hosts.split(","):
-            # Only * and ? mean anything; a bracket belongs to the name, as in [host]:2222.
+            # Only * and ? are wildcards. A bracket is part of the name, as in [host]:2222.
             plain = pattern.lstrip("!").lower().replace("[", "[[]")
             if fnmatch.fnmatchcase(name.lower(), plain):
                 if pattern.startswith("!"):
@@ -50,7 +50,7 @@ class HostKey:
 
 
 def host_keys(text: str, name: str, what: str) -> tuple[HostKey, ...]:
-    """Find the lines for a host; InvalidInput if there is none, or one of them is damaged."""
+    """Return the lines for a host. Raise InvalidInput if there is none, or if one of them is invalid."""
     found = []
     names = set()
     for number, line in enumerate(text.splitlines(), 1):
@@ -61,25 +61,27 @@ def host_keys(text: str, name: str, what: str) -> tuple[HostKey, ...]:
             names.add(key.hosts)
             continue
         if not _is_key(key):
-            raise InvalidInput(f"Line {number} of {what}, for {name}, has no whole key.", reason="host_key_unreadable")
+            raise InvalidInput(
+                f"Line {number} of {what}, for {name}, contains an incomplete key.", reason="host_key_unreadable"
+            )
         found.append(key)
     if not any(key.marker != "@revoked" for key in found):
         seen = f"It has keys for {', '.join(sorted(names)[:5])}." if names else "It has no keys."
         raise InvalidInput(
-            f"There is no host key for {name}, the name by which the pod asks for it, in {what}. {seen} Add the "
-            "server's line under this very name, or set accept_host_key to have it obtained and pinned.",
+            f"{what} contains no host key for {name}, the name that pods use. {seen} Add the "
+            "server's key with exactly this name, or set accept_host_key to read and pin it.",
             reason="host_key_missing",
         )
     return tuple(found)
 
 
 def all_host_keys(text: str) -> list[HostKey]:
-    """Every whole key, whoever it is for."""
+    """Return all complete keys of all hosts."""
     return [key for key in map(_read, map(str.strip, text.splitlines())) if key and _is_key(key)]
 
 
 def renamed(scanned: str, name: str) -> str:
-    """Take the output of ssh-keyscan as the keys of a host that has another name in the cluster; sorted."""
+    """Convert the output of ssh-keyscan to sorted lines for a host with another name in the cluster."""
     lines = {f"{name} {key.kind} {key.blob}" for key in all_host_keys(scanned)}
     return "".join(f"{line}\n" for line in sorted(lines))
 
@@ -94,7 +96,7 @@ def _read(line: str) -> HostKey | None:
 
 
 def _is_key(key: HostKey) -> bool:
-    """Whether the key is whole and of the type that its line says: fields with their lengths, the type first."""
+    """Return whether the key is complete and has the type of its line."""
     try:
         rest = base64.b64decode(key.blob, validate=True)
     except (binascii.Error, ValueError):
@@ -114,10 +116,10 @@ def _hashed_matches(hosts: str, name: str) -> bool:
         salt, digest = (base64.b64decode(part, validate=True) for part in hosts[3:].split("|"))
     except (binascii.Error, ValueError):
         return False
-    # OpenSSH's own format; it hides names, it protects nothing.
+    # The format of OpenSSH, which only hides names.
     return hmac.compare_digest(hmac.new(salt, name.lower().encode(), hashlib.sha1).digest(), digest)
 
 
 def shown(keys: t.Iterable[HostKey]) -> list[str]:
-    """The fingerprints of host keys."""
+    """Return the fingerprints of host keys."""
     return [key.fingerprint for key in keys]

@@ -66,7 +66,7 @@ def test_foreign_secret_is_refused_with_the_reason(run: RunModule, fake_api: Fak
     fake_api.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {}})
     refused = run()
     assert refused.code == 1
-    assert "was not made by Drystone" in refused.result["msg"]
+    assert "Drystone did not create it" in refused.result["msg"]
 
 
 def test_a_certificate_is_returned_and_its_key_is_not(run: RunModule, fake_api: FakeApi) -> None:

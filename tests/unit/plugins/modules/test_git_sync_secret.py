@@ -203,7 +203,7 @@ def test_no_form_of_a_password_is_seen_even_where_the_server_repeats_it(
 def test_a_password_in_the_url_is_refused_and_not_repeated(run: Runner, fake_git: FakeGit) -> None:
     url = fake_git.https_url.replace("https://", f"https://site:{CANARY}@")
     refused = run(**_https(fake_git, repository=url, password="another-one"))
-    assert "carries a credential for localhost" in refused.result["msg"]
+    assert "contains a credential for localhost" in refused.result["msg"]
     asked = run("git_sync_secret_info", check=True, repository=url)
     assert_unseen(refused.output + asked.output, CANARY)
 

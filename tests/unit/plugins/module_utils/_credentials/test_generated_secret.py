@@ -123,7 +123,7 @@ def test_missing_key_is_added_to_our_own_secret_only(cluster: Cluster) -> None:
 @pytest.mark.parametrize("check", [False, True])
 def test_foreign_secret_is_never_extended(cluster: Cluster, check: bool) -> None:
     cluster.put("s", {"old": "kept"})
-    with pytest.raises(Refused, match=r"Secret demo/s exists, was not made by Drystone .* has no auth"):
+    with pytest.raises(Refused, match=r"Secret demo/s exists, but Drystone did not create it .* has no valid auth"):
         ensure(cluster, PASSWORD, check=check)
     assert cluster.writes == 0
 
@@ -168,7 +168,7 @@ def test_mirror_file_is_put_right(cluster: Cluster, tmp_path: Path) -> None:
 
 def test_value_that_is_no_key_is_named(cluster: Cluster) -> None:
     cluster.put("s", {"key": "secret-canary"})
-    with pytest.raises(InvalidInput, match="Key key of Secret demo/s holds no SSH private key") as caught:
+    with pytest.raises(InvalidInput, match="Key key of Secret demo/s is not an SSH private key") as caught:
         ensure(cluster, gs.Entry("key", "ssh_ed25519"))
     assert "secret-canary" not in str(caught.value)
 
@@ -194,7 +194,7 @@ def test_certificate_of_somebody_else_is_used_and_never_renewed(cluster: Cluster
 
 def test_value_that_is_no_certificate_is_named(cluster: Cluster) -> None:
     cluster.put("s", {"server.pem": "secret-canary"}, {"app.kubernetes.io/managed-by": "drystone"})
-    with pytest.raises(InvalidInput, match=r"Key server.pem of Secret demo/s holds no private key with its") as caught:
+    with pytest.raises(InvalidInput, match=r"Key server.pem of Secret demo/s is not a private key with its") as caught:
         ensure(cluster, CERTIFICATE)
     assert "secret-canary" not in str(caught.value)
 
@@ -218,5 +218,5 @@ def test_only_our_own_secret_is_deleted(cluster: Cluster) -> None:
     assert gs.remove(cluster, namespace="demo", name="s", check=False).action == "deleted"
     assert not gs.remove(cluster, namespace="demo", name="s", check=False).changed
     cluster.put("s", {"auth": "theirs"})
-    with pytest.raises(Refused, match="was not made by Drystone"):
+    with pytest.raises(Refused, match="Drystone did not create it"):
         gs.remove(cluster, namespace="demo", name="s", check=False)

@@ -77,16 +77,16 @@ def test_white_space_around_a_key_does_no_harm(around: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason", "said"),
     [
-        ("", "key_unreadable", "no private key that can be read"),
+        ("", "key_unreadable", "not a valid private key"),
         ("hunter2", "key_unreadable", "in OpenSSH or PEM format"),
         (public(ED25519), "key_unreadable", "is a public key"),
         ("PuTTY-User-Key-File-3: ssh-ed25519\n", "key_unreadable", "puttygen"),
-        (private(ED25519)[:200], "key_unreadable", "cut off, damaged"),
-        (private(ED25519).replace("AAAA", "AAAB", 1), "key_unreadable", "cut off, damaged"),
-        (private(RSA, PKCS8).replace("\nM", "\nN", 1), "key_unreadable", "cut off, damaged"),
-        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "key_unreadable", "no private key"),
+        (private(ED25519)[:200], "key_unreadable", "incomplete, damaged"),
+        (private(ED25519).replace("AAAA", "AAAB", 1), "key_unreadable", "incomplete, damaged"),
+        (private(RSA, PKCS8).replace("\nM", "\nN", 1), "key_unreadable", "incomplete, damaged"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "key_unreadable", "not a valid private key"),
         (private(ED25519, PKCS8, "secret"), "key_has_passphrase", "ssh-keygen -p"),
-        (private(RSA, PKCS1, "secret"), "key_has_passphrase", "nobody could type in the pod"),
+        (private(RSA, PKCS1, "secret"), "key_has_passphrase", "cannot be entered in the pod"),
         (private(rsa.generate_private_key(65537, 2048)), "key_too_small", "rsa key of 2048 bits"),
         (private(ecdsa(ec.SECP256K1()), PKCS8), "key_type_refused", "curve secp256k1"),
         (private(ecdsa(ec.SECP224R1()), PKCS8), "key_type_refused", "curve secp224r1"),
@@ -161,7 +161,7 @@ def test_a_line_is_for_the_hosts_that_openssh_takes_it_for(hosts: str, name: str
         assert key.line == text.splitlines()[2]
         assert key.fingerprint == f"ssh-ed25519 {sk.key_fingerprint(KEYS[0].split()[1])}"
     else:
-        with pytest.raises(InvalidInput, match="There is no host key for"):
+        with pytest.raises(InvalidInput, match="contains no host key for"):
             kh.host_keys(text, name, "known_hosts")
 
 
@@ -180,7 +180,7 @@ def test_markers_are_kept_and_a_revoked_key_alone_is_no_host_key() -> None:
     ids=["no type", "no key", "cut short", "another type", "no base64"],
 )
 def test_a_damaged_line_of_the_host_is_named_by_its_number(line: str) -> None:
-    with pytest.raises(InvalidInput, match=r"Line 2 of known_hosts, for h, has no whole key") as caught:
+    with pytest.raises(InvalidInput, match=r"Line 2 of known_hosts, for h, contains an incomplete key") as caught:
         kh.host_keys(f"h {KEYS[0]}\n{line}\n", "h", "known_hosts")
     assert caught.value.facts["reason"] == "host_key_unreadable"
 
@@ -220,7 +220,7 @@ def test_urls_are_taken_apart(url: str, scheme: str, name: str) -> None:
     "url", ["https://site:hunter22@git.example.org/x.git", "ssh://git:hunter22@h/x", "https://token-hunter22@h/x.git"]
 )
 def test_a_url_with_a_credential_is_refused_without_repeating_it(url: str) -> None:
-    with pytest.raises(InvalidInput, match="carries a credential for") as caught:
+    with pytest.raises(InvalidInput, match="contains a credential for") as caught:
         gc.read_repository(url, "The repository")
     assert "hunter22" not in str(caught.value)
 

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a credential is proved to do or not to do without being written, and the end of one that was replaced."""
+"""Tests of credentials without writing them, and the removal of replaced credentials."""
 
 from __future__ import annotations
 
@@ -128,7 +128,9 @@ def test_without_one_the_credential_of_the_secret_is_tried(world: World) -> None
 
 
 def test_where_there_is_none_to_try_that_is_said(world: World) -> None:
-    with pytest.raises(errors.InvalidInput, match=f"Secret dev/{NAME} does not exist, and none is given") as caught:
+    with pytest.raises(
+        errors.InvalidInput, match=f"Secret dev/{NAME} does not exist, and no credential is given"
+    ) as caught:
         world.ensure(state="checked")
     assert caught.value.facts["reason"] == "credential_missing"
     world.ensure(**world.credential())
@@ -148,7 +150,9 @@ def test_a_refusal_is_waited_for_and_its_reason_returned(world: World) -> None:
 
 
 def test_a_credential_that_stays_accepted_is_told_at_the_timeout(world: World) -> None:
-    with pytest.raises(git_errors.StillAccepted, match=r"accepted after 60 s\. Withdraw it at the server") as caught:
+    with pytest.raises(
+        git_errors.StillAccepted, match=r"still accepts it after 60 s\. Revoke it on the server"
+    ) as caught:
         world.ensure(state="checked", expect="refused", timeout=60, **world.credential())
     assert caught.value.facts["reason"] == "still_accepted"
     assert 50 <= world.now <= 60
@@ -320,10 +324,10 @@ def test_a_generated_key_is_replaced_and_retired(fake_api: FakeApi, fake_git: Fa
 @pytest.mark.parametrize(
     ("wishes", "said"),
     [
-        ({"state": "checked", "generate": True}, "generate makes a key, which state=checked has no use for"),
-        ({"state": "retired", "private_key": "x"}, "about the credential that was kept: give no other one"),
-        ({"state": "retired", "keep_previous": True}, "keep_previous .* goes with state=present alone"),
-        ({"state": "present", "private_key": "x", "expect": "refused"}, "expect=refused goes with state=checked"),
+        ({"state": "checked", "generate": True}, "generate creates a key, which state=checked does not use"),
+        ({"state": "retired", "private_key": "x"}, "uses the replaced credential. Do not give another one"),
+        ({"state": "retired", "keep_previous": True}, "keep_previous .* requires state=present"),
+        ({"state": "present", "private_key": "x", "expect": "refused"}, "expect=refused requires state=checked"),
         ({"state": "checked", "require_read_only": True, "expect": "refused"}, "without require_read_only"),
     ],
 )

@@ -249,7 +249,7 @@ SSH_FAILURES: dict[str, tuple[type[errors.DrystoneError], str, t.Callable[[World
     ),
     "no host key": (
         errors.InvalidInput,
-        "There is no host key for .* Give it in known_hosts",
+        "There is no host key for .* Set it in known_hosts",
         lambda w: _ssh_with(w, known_hosts=None),
     ),
     "no repository": (
@@ -269,7 +269,7 @@ SSH_FAILURES: dict[str, tuple[type[errors.DrystoneError], str, t.Callable[[World
     ),
     "may write": (
         git_errors.WriteAllowed,
-        "may not write to ssh://.*: it may, the server was ready to take a push",
+        "may not write to ssh://.*: it may, because the server accepted a push",
         lambda w: w.ssh(private_key=w.authorized_key("read-write"), require_read_only=True),
     ),
 }
@@ -336,7 +336,7 @@ HTTPS_FAILURES: dict[str, tuple[type[errors.DrystoneError], str, t.Callable[[Wor
     "authority not known": (git_errors.TlsNotTrusted, "certificate is not trusted", lambda w: w.https(ca_cert=None)),
     "may write": (
         git_errors.WriteAllowed,
-        "it may, the server was ready to take a push",
+        "it may, because the server accepted a push",
         lambda w: w.https(username="editor", password="battery-staple", require_read_only=True),
     ),
 }
@@ -513,7 +513,7 @@ def test_a_staged_secret_is_labelled_as_ours_and_holds_no_more_than_the_key(worl
 
 def test_present_without_any_key_stages_one_and_says_whom_to_tell(world: World) -> None:
     with pytest.raises(
-        git_errors.PermissionDenied, match=r"Authorise this key to read the repository.*ssh-ed25519"
+        git_errors.PermissionDenied, match=r"Authorize this key to read the repository.*ssh-ed25519"
     ) as caught:
         world.ssh(generate=True)
     facts = caught.value.facts
@@ -634,7 +634,7 @@ def test_a_generated_key_takes_over_from_a_password(world: World) -> None:
 def test_a_secret_that_is_not_ours_is_refused_in_every_state(world: World, state: str, name: str) -> None:
     world.put_foreign(name)
     versions = world.api.versions_of_all()
-    with pytest.raises(errors.Refused, match=f"Secret dev/{name} exists and was not made by this module") as caught:
+    with pytest.raises(errors.Refused, match=f"Secret dev/{name} exists, but this module did not create it") as caught:
         world.ssh(state=state, generate=state in ("present", "staged"))
     assert caught.value.facts["reason"] == "not_ours"
     assert world.api.versions_of_all() == versions
@@ -661,7 +661,7 @@ def test_a_secret_written_by_somebody_else_meanwhile_is_left_alone(world: World)
         world.git.authorize(public_line(key))
 
     world.on_sleep = meanwhile
-    with pytest.raises(errors.Conflict, match="written by somebody else while its credential was checked"):
+    with pytest.raises(errors.Conflict, match="another client changed it while its credential was tested"):
         world.ssh(private_key=key, timeout=30)
     assert (world.data() or {})["ssh"] == "x"
 
@@ -681,15 +681,15 @@ def test_a_namespace_that_is_missing_is_told(world: World) -> None:
         ({"auth": "https", "private_key": "x"}, "auth is https, and the repository ssh://"),
         ({}, "Exactly one of private_key"),
         ({"private_key": "x", "generate": True}, "Exactly one of private_key"),
-        ({"private_key": "x", "username": "site"}, "username cannot be used: the repository is read by ssh"),
+        ({"private_key": "x", "username": "site"}, "username cannot be used, because the repository uses ssh"),
         ({"generate": True, "rotate": True}, "rotate makes a new key"),
         ({"state": "staged"}, "state=staged is for generated SSH keys"),
-        ({"private_key": "x", "check_repository": "https://localhost/x"}, "proved by the way that the pods use it"),
+        ({"private_key": "x", "check_repository": "https://localhost/x"}, "tested in the way in which pods use it"),
         ({"private_key": "x", "repository": "file:///srv/git/x.git"}, "with any other scheme there is no credential"),
-        ({"private_key": "x", "repository": "http://h/x.git"}, "or it is sent in the clear"),
-        ({"private_key": "x", "repository": "ssh://git@:22/x"}, "lacks a host or a path"),
+        ({"private_key": "x", "repository": "http://h/x.git"}, "or send them unencrypted"),
+        ({"private_key": "x", "repository": "ssh://git@:22/x"}, "has no host or no path"),
         ({"private_key": "x", "repository": "ssh://git@h:port/x"}, "its port cannot be read"),
-        ({"private_key": "x", "repository": "ssh://git@-oProxyCommand=x/x"}, "lacks a host or a path"),
+        ({"private_key": "x", "repository": "ssh://git@-oProxyCommand=x/x"}, "has no host or no path"),
     ],
 )
 def test_options_that_do_not_fit_are_named_before_anything_is_asked(
@@ -833,5 +833,5 @@ def test_info_of_what_cannot_be_tried_says_why(world: World) -> None:
     world.put_foreign()
     facts = world.info(check=True, repository=world.git.ssh_url)
     assert (facts["exists"], facts["ours"], facts["reason"]) == (True, False, "key_unreadable")
-    with pytest.raises(errors.InvalidInput, match="does not say for which repository it is"):
+    with pytest.raises(errors.InvalidInput, match="does not name its repository"):
         world.info(check=True)
