@@ -12,7 +12,7 @@ version_added: 1.0.0
 author:
   - The Drystone authors (@drystone)
 description:
-  - Distinguishes workloads that read a repository of the Git server in the cluster, specified by name, from workloads
+  - Distinguishes workloads that read a repository of the in-cluster Git server, specified by name, from workloads
     that read a repository on another server, specified by URL, and adds derived values.
   - The result contains no secrets, so tasks may loop over it and show it.
 options:

@@ -143,7 +143,7 @@ def build(kustomization: dict[str, t.Any], binary: str) -> str:
                 command,
                 doing=f"Rendering the kustomization of {bases}",
                 if_missing="The role artifacts provides it.",
-                if_slow="Does it have a base on another host? Use bases on this host.",
+                if_slow="Check whether it has a base on another host. Use bases on this host.",
             )
         except DrystoneError as error:
             raise AnsibleError(str(error)) from error

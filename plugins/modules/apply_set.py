@@ -238,7 +238,7 @@ def main() -> None:
             **kube_argspec(),
             "name": {"type": "str", "required": True},
             "namespace": {"type": "str", "required": True},
-            # Not logged, because there may be Secrets among them. What Ansible has to censor is narrowed below.
+            # Do not log the objects, which may contain Secrets. The values to censor are reduced below.
             "objects": {"type": "list", "elements": "dict", "default": [], "no_log": True},
             "manifests": {"type": "raw", "no_log": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -254,8 +254,8 @@ def main() -> None:
     with failing(module, lambda value: scrubbed(value, secrets)):
         objects = gather(params["objects"], params["manifests"])
         secrets = secret_values(objects)
-        # Every string of every object is on Ansible's list by now, names and kinds too: only the secret ones stay, and
-        # the objects themselves leave the recorded invocation.
+        # Ansible would censor all strings of all objects, including names and kinds. Keep only confidential ones in its
+        # list, and remove the objects from the recorded invocation.
         module.no_log_values.clear()
         module.no_log_values.update(to_censor(secrets, objects))
         module.params.update(objects=f"{len(objects)} objects, not shown", manifests=None)

@@ -72,7 +72,7 @@ options:
             elements: str
           allow_empty:
             description:
-              - Whether a namespace may hold nothing that is asked for. Names that are given must be there all the same.
+              - Whether a namespace may contain none of the selected objects. Objects given by name must always exist.
             type: bool
             default: false
           selector:
@@ -367,13 +367,13 @@ from ansible_collections.drystone.platform.plugins.module_utils._ready.argspec i
 from ansible_collections.drystone.platform.plugins.module_utils._ready.conditions import build_conditions
 from ansible_collections.drystone.platform.plugins.module_utils._ready.wait import ClusterReady, not_there
 
-# One request is tried again for so long before its failure is noted; the wait itself goes on.
+# Seconds to retry one request before its failure is recorded. The wait itself continues.
 _RETRY_FOR = 2.0
 _ANSWER_WITHIN = 10.0
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
-    """Look once in check mode, wait otherwise."""
+    """Check the conditions once in check mode, else wait for them."""
     conditions = build_conditions(params["conditions"])
     kubeconfig = params["kubeconfig"]
     api = None

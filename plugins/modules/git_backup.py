@@ -16,9 +16,8 @@ description:
   - The module flushes the new file to the disk, reads all of it back and compares it with the refs that the server
     lists. Only then does it replace the file. If the refs change meanwhile, it starts again. So if the module succeeds,
     the history is safe.
-  - The module never loses what only an earlier bundle has. If the earlier bundle has a ref or a commit that the
-    repository does not have, or if it cannot be read, it stays beside the new one, with the time of its last change in
-    its name.
+  - If the earlier bundle has a ref or a commit that the repository does not have, or if it cannot be read, the module
+    keeps it beside the new one, with the time of its last change in its name.
   - If the bundle already has every ref, the module reads all of it and does not change it.
 extends_documentation_fragment:
   - drystone.platform._attributes
@@ -29,7 +28,7 @@ attributes:
       - The repository and the bundle are read, and no file is written.
 options:
   branch:
-    description: The branch that C(git clone) checks out of the bundle. All others are in it, too.
+    description: The branch that C(git clone) checks out from the bundle. The bundle also contains all other branches.
   path:
     description: The bundle file. Its directory must exist.
     type: path

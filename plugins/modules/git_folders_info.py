@@ -11,9 +11,9 @@ version_added: 1.0.0
 author:
   - The Drystone authors (@drystone)
 description:
-  - Reads the newest commit of a branch, without its history, and lists the folders below a path of it.
-  - The Argo CD ApplicationSet of the role P(drystone.platform.workloads#role) makes one Application from each such
-    folder. So this tells which Applications are to be expected.
+  - Reads the newest commit of a branch, without its history, and returns the folders in a path.
+  - The Argo CD ApplicationSet of the role P(drystone.platform.workloads#role) creates one Application for each of these
+    folders. The module therefore determines the expected Applications.
 extends_documentation_fragment:
   - drystone.platform._attributes
   - drystone.platform._git_remote
@@ -25,11 +25,11 @@ attributes:
     details: Nothing is ever changed.
 options:
   path:
-    description: Folder of the repository below which to look.
+    description: Folder of the repository that contains the folders.
     type: str
     required: true
   depth:
-    description: How many levels below O(path) the folders lie.
+    description: Number of levels between O(path) and the folders.
     type: int
     default: 1
 seealso:
@@ -59,12 +59,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 revision:
-  description: The newest commit of the branch; null if the repository has no such branch.
+  description: The newest commit of the branch. Null if the branch does not exist.
   returned: success
   type: str
   sample: 5b3d2b0ce1b2f1d6c5a4f0b0f3a1e2d3c4b5a697
 folders:
-  description: The folders, from O(path) on. Empty if there is no such path.
+  description: The folders, relative to O(path). Empty if the path does not exist.
   returned: success
   type: list
   elements: str

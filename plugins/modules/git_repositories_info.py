@@ -6,14 +6,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: git_repositories_info
-short_description: List the repositories of the Git server in the cluster
+short_description: List the repositories of the in-cluster Git server
 version_added: 1.0.0
 author:
   - The Drystone authors (@drystone)
 description:
-  - Lists every repository that lies on the server of the role P(drystone.platform.git_server#role), also those that no
-    variable names any more. A backup must not miss them.
-  - Only a key that may write to every repository, such as the operator's, may ask for this.
+  - Returns all repositories on the server of the role P(drystone.platform.git_server#role). This includes repositories
+    that are not in a variable any more, which a backup must not miss.
+  - Only a key that may write to all repositories, such as the operator's, may list them.
 extends_documentation_fragment:
   - drystone.platform._attributes
 attributes:
@@ -27,21 +27,21 @@ requirements:
   - git
 options:
   server:
-    description: URL of the directory of the repositories, beginning with C(ssh://).
+    description: URL of the directory of the repositories. It must start with C(ssh://).
     type: str
     required: true
   private_key:
-    description: File with the SSH private key. No other key, agent or SSH configuration is used.
+    description: File with the SSH private key. The module uses no other key, agent or SSH configuration.
     type: path
   known_hosts:
-    description: File with the host keys that are accepted. Without it no server is.
+    description: File with the accepted host keys. Without it, no server is accepted.
     type: path
   timeout:
-    description: How many seconds one attempt may take.
+    description: Timeout of one attempt, in seconds.
     type: int
     default: 60
   connect_timeout:
-    description: For how many seconds a server that does not answer yet is tried again.
+    description: Seconds to retry while the server does not answer.
     type: int
     default: 30
 seealso:
@@ -56,7 +56,7 @@ EXAMPLES = r"""
     known_hosts: ~/.local/state/drystone/drystone-dev/git/known_hosts
   register: found
 
-- name: Keep the history of each
+- name: Save the history of all repositories
   drystone.platform.git_backup:
     repository: ssh://git@127.0.0.1:2222/srv/git/{{ item }}.git
     private_key: ~/.local/state/drystone/drystone-dev/git/operator_key

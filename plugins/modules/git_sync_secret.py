@@ -398,7 +398,7 @@ def main() -> None:
     )
     require_cryptography(module)
     wishes = dict(module.params)
-    # A password where none belongs is an error, which must not show it.
+    # A password in a URL is an error, whose message must not contain it.
     module.no_log_values.update(password_in(wishes["repository"]) | password_in(wishes["check_repository"]))
     with failing(module):
         for name in ("private_key", "password"):

@@ -17,8 +17,8 @@ description:
     patches). If one of them differs, the module fails and reports the exact difference, unless O(recreate=true).
   - Changes a cluster only if it was created with the same O(state_dir). Before it creates anything, the module writes a
     nonce to that directory. It mounts a file with the nonce in its name into every node, and sets the nonce as the
-    label C(drystone.dev/owner) of the network; C(docker inspect) shows both. A cluster or a network without it is
-    refused with the evidence.
+    label C(drystone.dev/owner) of the network; C(docker inspect) shows both. The module refuses a cluster or a network
+    without the nonce, and shows the evidence.
   - If a run is killed while it creates a cluster, the next run removes the incomplete cluster and starts again.
   - Neither reads nor writes the user's kubeconfig. Published ports listen on 127.0.0.1 only.
 author:
@@ -47,8 +47,8 @@ options:
       - V(absent) removes the nodes, the kubeconfig and the module's files in O(state_dir). It removes the network if
         the module created it and nothing else uses it.
       - V(network) writes the nonce and creates the network only, for containers that join it before the nodes do.
-      - V(started) starts the nodes that exist, whatever the specification, and writes the kubeconfig if it is lost. It
-        does not touch what a killed run left of a creation or a removal; see RV(interrupted).
+      - V(started) starts the existing nodes, regardless of the specification, and writes the kubeconfig if it is
+        missing. It does not start the incomplete cluster of an interrupted creation or removal; see RV(interrupted).
     type: str
     choices: [present, absent, network, started]
     default: present
@@ -291,7 +291,7 @@ EXAMPLES = r"""
     nodes: "{{ example_nodes }}"
     recreate: true
 
-- name: Make the network that a registry joins first
+- name: Create the network, which a registry joins first
   drystone.platform.kind_cluster:
     name: example
     state: network
@@ -348,7 +348,7 @@ context:
   type: str
   sample: kind-example
 node_names:
-  description: Names of the specified nodes; with O(state=started), of the nodes that exist.
+  description: Names of the specified nodes. With O(state=started), names of the existing nodes.
   returned: when O(state=present) or O(state=started)
   type: list
   elements: str
@@ -407,7 +407,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._module import f
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
-    """Do what the state asks for and return what to tell."""
+    """Update the cluster to the requested state, and return the result."""
     params = {**module.params, "network": module.params["network"] or module.params["name"]}
     require_name(params["name"])
     spec = parse(params) if params["state"] == "present" else None

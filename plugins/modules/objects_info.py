@@ -11,9 +11,9 @@ version_added: 1.0.0
 author:
   - The Drystone authors (@drystone)
 description:
-  - Lists the objects of a kind. An API server that does not answer is an error and never an empty list, so a play can
-    decide by what is not there.
-  - Of Secrets neither data nor annotations are returned.
+  - Returns the objects of a kind. If the API server does not answer, the module fails and never returns an empty list.
+    A play can therefore rely on the absence of an object.
+  - Does not return the data and annotations of Secrets.
 extends_documentation_fragment:
   - drystone.platform._attributes
   - drystone.platform._kube
@@ -33,15 +33,16 @@ options:
     type: str
     required: true
   namespaces:
-    description: Namespaces to look in. Without one all of them, and objects that are in none.
+    description: Namespaces of the objects. Without a list, the module returns objects of all namespaces and
+      cluster-scoped objects.
     type: list
     elements: str
     default: []
   name:
-    description: Name of one object. It needs O(namespaces), unless objects of the kind are in no namespace.
+    description: Name of one object. Requires O(namespaces), unless the kind is cluster-scoped.
     type: str
   selector:
-    description: Label selector, as kubectl takes it.
+    description: Label selector in the syntax of kubectl.
     type: str
 seealso:
   - module: drystone.platform.cluster_ready
@@ -75,7 +76,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 objects:
-  description: The objects as the API server has them, without C(managedFields).
+  description: The objects as the API server returns them, without C(managedFields).
   returned: success
   type: list
   elements: dict

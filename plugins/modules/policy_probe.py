@@ -50,12 +50,11 @@ options:
         required: true
       service:
         description:
-          - The Service it goes to.
-          - Without one it goes to the first Service of the namespace, by name, that has an address. So what is deployed
-            there need not be known.
+          - The Service to which the connection goes.
+          - Without it, the connection goes to the first Service of the namespace (by name) that has an address.
         type: str
       port:
-        description: TCP port of O(connections[].service). Without a Service the first TCP port of the chosen one.
+        description: TCP port of O(connections[].service). Without a Service, the first TCP port of the chosen Service.
         type: int
       expected:
         description: Whether the policies allow the connection.
@@ -213,7 +212,7 @@ def main() -> None:
     )
     params = module.params
     if module.check_mode:
-        text = "Check mode: whether network policies are enforced was not tried, as that needs pods."
+        text = "Check mode: the enforcement of network policies was not tested, because this requires pods."
         succeed(module, changed=False, skipped=True, msg=text, message=text)
     connections = [Connection(**{k: v for k, v in one.items() if v is not None}) for one in params["connections"]]
     with failing(module):

@@ -150,5 +150,5 @@ def test_where_enforcement_is_required_its_absence_is_an_error() -> None:
 def test_check_mode_tries_nothing_and_says_so(kubectl: Kubectl) -> None:
     told = Playbook("molecule/guardrails/converge.yml", {}, "--check")
     assert told.code == 0, told.output
-    assert "was not tried" in told.output
+    assert "was not tested" in told.output
     assert "changed=0" in told.output

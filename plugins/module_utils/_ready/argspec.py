@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options of cluster_ready with their defaults, which are written nowhere else. PRIVATE to the collection."""
+"""The options of cluster_ready with their defaults. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TEXTS: dict[str, t.Any] = {"type": "list", "elements": "str"}
 _NEEDED_TEXTS: dict[str, t.Any] = {**_TEXTS, "required": True}
 _KINDS: dict[str, t.Any] = {**_TEXTS, "choices": list(WORKLOAD_KINDS)}
 
-# The types of conditions and the options of each.
+# The types of conditions and their options.
 CONDITIONS: dict[str, Spec] = {
     "workloads": {
         "namespaces": _NEEDED_TEXTS,
@@ -66,7 +66,7 @@ CONDITIONS: dict[str, Spec] = {
 
 
 def argument_spec() -> Spec:
-    """Return the options that the module has in addition to those that reach a cluster."""
+    """Return the options of the module except those of the connection to a cluster."""
     conditions = {name: {"type": "dict", "options": options} for name, options in CONDITIONS.items()}
     return {
         "timeout": {"type": "int", "default": 300},
@@ -82,6 +82,6 @@ def argument_spec() -> Spec:
 
 
 def with_defaults(condition: str, given: Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Return the options of a condition, as a module does that gets them from a task."""
+    """Return the options of a condition with defaults, like the options of a task."""
     options = {name: option.get("default") for name, option in CONDITIONS[condition].items()}
     return options | {name: value for name, value in given.items() if value is not None}

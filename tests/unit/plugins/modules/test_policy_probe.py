@@ -270,7 +270,7 @@ def test_a_service_is_given_with_its_port(run: RunModule) -> None:
 def test_check_mode_says_that_it_tries_nothing(run: RunModule, cluster: Cluster) -> None:
     done = run(OPEN, SHUT, check=True)
     assert (done.code, done.result["changed"], done.result["skipped"]) == (0, False, True)
-    assert "was not tried" in done.result["message"]
+    assert "was not tested" in done.result["message"]
     assert cluster.api.writes == []
 
 
