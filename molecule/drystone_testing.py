@@ -39,7 +39,7 @@ def wait_until(what: Callable[[], bool], timeout: float = 60, every: float = 0.5
 
 
 def documents(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a stream in which each begins and ends with a line of one brace."""
+    """Yield the JSON objects of a stream in which a line with a single brace starts and ends each object."""
     text: list[str] = []
     for line in lines:
         text.append(line)
@@ -74,9 +74,9 @@ class Kubectl:
         return found
 
     def watch(self, holds: Callable[[dict[str, Any]], bool], *what: str, timeout: float = 60) -> bool:
-        """Whether a condition holds for one object in time: asked when the object changes, not all the time.
+        """Return whether a condition holds for an object within the timeout. Check it when the object changes.
 
-        C(what) names the object as for C(kubectl get). An object that does not exist yet is waited for.
+        C(what) names the object as for C(kubectl get). The object need not exist yet.
         """
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0:
@@ -129,7 +129,7 @@ class Kubectl:
 
 
 def refresh_applications(kubectl: Kubectl) -> None:
-    """Have Argo CD look at Git now instead of at its next reconciliation."""
+    """Make Argo CD check Git now instead of at its next reconciliation."""
     for kind, refresh in (("applicationsets", "application-set-refresh=true"), ("applications", "refresh=normal")):
         kubectl("annotate", kind, "--all", "--all-namespaces", "--overwrite", f"argocd.argoproj.io/{refresh}")
 

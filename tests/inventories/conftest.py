@@ -1,4 +1,4 @@
-"""Give each test the inventories, with state and data directories of the test: no cluster of the user is touched."""
+"""Provide the inventories with the test's own state and data directories, so that no cluster of the user is changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.inventories.inventory import FOREIGN, ROOT, SHIPPED, Inventory
 
 @pytest.fixture(scope="session")
 def inventories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Inventory]]:
-    """Every inventory by name. What a failed test left of their clusters is removed at the end."""
+    """Return all inventories by name. Remove clusters of failed tests at the end."""
     home = tmp_path_factory.mktemp("home of inventories")
     env = {
         **os.environ,

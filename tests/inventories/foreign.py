@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write an inventory as a user may have it, with a deploy/ of its own: python tests/inventories/foreign.py DIRECTORY.
+"""Write an inventory like that of a user, with its own deploy/: python tests/inventories/foreign.py DIRECTORY.
 
 Everything differs from the shipped inventories: the cluster's name, the ports, five nodes, and the environments. None
 of them is dev, and one has no greeter.
@@ -71,7 +71,7 @@ kind_cluster_nodes:
 
 
 def make(folder: Path) -> None:
-    """Write the inventory and its deploy/ into a folder, which may hold nothing."""
+    """Write the inventory and its deploy/ to an empty directory."""
     (folder / "group_vars/all").mkdir(parents=True)
     (folder / "hosts.yml").write_text(HOSTS)
     (folder / "group_vars/all/main.yml").write_text(VARIABLES)

@@ -29,11 +29,11 @@ class Inventory:
         return Run(self, playbook, *flags)
 
     def run(self, playbook: str, *flags: str) -> str:
-        """Run a playbook to its end, require that it succeeds, and give its output."""
+        """Run a playbook, check that it succeeds, and return its output."""
         return self.start(playbook, *flags).ends_well()
 
     def told(self) -> dict[str, str]:
-        """What `make env` prints, which the README tells people to evaluate: the shell's variables after it."""
+        """Return the variables of a shell that evaluates the output of `make env`, as the README describes."""
         lines = subprocess.run(
             ["scripts/env.sh", str(self.path)], cwd=ROOT, env=self.env, check=True, capture_output=True, text=True
         ).stdout
@@ -42,30 +42,30 @@ class Inventory:
         return dict(entry.split("=", 1) for entry in shown.split("\0") if entry)
 
     def kubectl(self, *arguments: str) -> Any:
-        """What kubectl reads, with the environment that `make env` gives."""
+        """Return the output of kubectl with the environment of `make env`."""
         shown = subprocess.run(
             ["kubectl", *arguments, "--output=json"], env=self.told(), check=True, capture_output=True, text=True
         )
         return json.loads(shown.stdout)
 
     def containers(self) -> list[str]:
-        """The containers of this inventory's cluster, the registry among them."""
+        """Return the containers of this inventory's cluster, including the registry."""
         return docker("ps", "--all", "--format={{.Names}}", f"--filter=name=^{self.cluster}-")
 
     def left(self) -> list[str]:
-        """Everything of the cluster that still exists: containers, network, state directory."""
+        """Return the remaining containers, network and state directory of the cluster."""
         networks = docker("network", "ls", "--format={{.Name}}", f"--filter=label=drystone.dev/cluster={self.cluster}")
         state = Path(self.env["XDG_STATE_HOME"]) / "drystone" / self.cluster
         return self.containers() + networks + ([str(state)] if state.exists() else [])
 
 
 def docker(*arguments: str) -> list[str]:
-    """Give the words that a docker command prints."""
+    """Return the words in the output of a docker command."""
     return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True).stdout.split()
 
 
 class Run:
-    """A playbook that runs on an inventory."""
+    """A running playbook."""
 
     def __init__(self, inventory: Inventory, playbook: str, *flags: str) -> None:
         self.what = f"{playbook} on inventory {inventory.name}"
@@ -81,12 +81,12 @@ class Run:
             )
 
     def output(self) -> str:
-        """Wait for its end and give its output."""
+        """Wait for its end, and return its output."""
         self.process.wait(timeout=1200)
         return self.log.read_text()
 
     def ends_well(self) -> str:
-        """Wait for its end, require that it succeeded, and give its output."""
+        """Wait for its end, check that it succeeded, and return its output."""
         output = self.output()
         assert self.process.returncode == 0, f"{self.what} ended with {self.process.returncode}:\n{output[-6000:]}"
         return output

@@ -1,7 +1,7 @@
 """Run every shipped inventory and one that is not shipped: from nothing to the end, a second time, and down.
 
-Two at a time, because two inventories must work on one host at the same time. Their nodes are stopped before they go
-down: the history of their Git servers must be saved all the same.
+Two inventories run at a time, because they must work on one host at the same time. Their nodes are stopped before
+`make down`, which must save the history of their Git servers nevertheless.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def test_down_saves_every_ref_though_the_nodes_are_stopped(pair: list[Inventory]
 
 
 def push(inventory: Inventory, clone: Path) -> dict[str, str]:
-    """Push a branch and a tag as the README tells to, and give the refs with their objects."""
+    """Push a branch and a tag as the README describes, and return the refs with their objects."""
     env = inventory.told()
     port = 2222 + inventory.variables.get("drystone_port_offset", 0)
     url = f"ssh://git@127.0.0.1:{port}/srv/git/platform.git"

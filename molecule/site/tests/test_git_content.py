@@ -19,7 +19,7 @@ from git_content import PUBLISHED, WORKLOAD, Client, Content, Site
 SOAK = bool(os.environ.get("DRYSTONE_SOAK"))
 PUSHES = 30 if SOAK else 2
 EDITS = 100 if SOAK else 5
-# How long a test watches that nothing happens: longer than the time between two looks at the branch
+# Seconds in which a test checks that nothing happens: longer than the interval at which the branch is checked
 WATCHED_SECONDS = 30 if SOAK else 12
 NAMESPACE = "dev"
 WHERE = f"--namespace={NAMESPACE}"

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The order of the rounds, which want the same ports, and what is asked at the end of each."""
+"""The order of the rounds, which use the same ports, and the checks at the end of each round."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIGURES = {"command": 1.0, "ready": 2.0}
 
 
 class Host:
-    """A host on which one cluster at a time can have the ports."""
+    """A host on which only one cluster at a time can use the ports."""
 
     def __init__(self) -> None:
         self.up = {"ours"}

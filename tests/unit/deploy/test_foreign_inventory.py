@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The inventory that stands for a user's own is one: its inputs are valid, and so is what it deploys."""
+"""The inventory like that of a user is valid, and so is its deploy/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the documentation of a module says of its options is what the module accepts."""
+"""The documented options of a module match its argument spec."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 PLUGINS = "ansible_collections.drystone.platform.plugins"
-# An action plugin does the work of the others, and checks their options itself.
+# Action plugins implement the other modules and validate their options.
 MODULES = [path.stem for path in sorted((ROOT / "plugins/modules").glob("*.py")) if "def main(" in path.read_text()]
 SAME = {"type": "str", "elements": None, "default": None, "choices": None, "required": False}
 Options = dict[str, dict[str, t.Any]]
 
 
 class Constructed(Exception):
-    """The end of a module that was about to begin: its argument spec."""
+    """Raised instead of running a module, with its argument spec."""
 
 
 def documented(module: str) -> Options:
@@ -49,7 +49,7 @@ def accepted(module: str, monkeypatch: pytest.MonkeyPatch) -> Options:
 
 
 def comparable(options: Options, deeper: str) -> Options:
-    """Reduce options to what both sides say of them, deeper ones included."""
+    """Reduce options, including nested ones, to the properties that both sides define."""
     return {
         name: {
             **{key: option.get(key, unsaid) for key, unsaid in SAME.items()},

@@ -104,7 +104,7 @@ def test_modules_end_in_one_way(module: str) -> None:
 
 
 def test_external_commands_run_in_one_place_and_docker_in_another() -> None:
-    # bundle_build shows what make prints while it runs.
+    # bundle_build shows the output of make while it runs.
     plugins = {path: ast.parse(path.read_text()) for path in (ROOT / "plugins").rglob("*.py")}
     running, docker = set(), set()
     for path, tree in plugins.items():

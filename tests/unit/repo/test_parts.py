@@ -147,7 +147,7 @@ def test_a_contract_says_of_the_own_role_what_its_public_variables_say(part: str
 
 
 def objects_in(value: Any, key: str = "") -> list[Any]:
-    """Every object of Kubernetes that is written as data, but for patches of upstream's."""
+    """Return all Kubernetes objects that are written as data, except patches of upstream's objects."""
     if isinstance(value, list):
         return [found for inner in value for found in objects_in(inner, key)]
     if not isinstance(value, dict) or key == "patch":

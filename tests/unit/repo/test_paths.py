@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A checkout and an inventory may lie in a path with a space."""
+"""The paths of a checkout and an inventory may contain a space."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every template renders to what its reader takes, also where lists are empty."""
+"""All templates render to valid content for their readers, also with empty lists."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ EMPTY: dict[str, dict[str, Any]] = {
 
 
 def nothing_in(value: Any, path: str = "") -> Iterator[str]:
-    """Where a value is null: what a list or a map became that has nothing in it."""
+    """Return the paths of null values, which are the result of empty lists or mappings."""
     if value is None:
         yield path
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -53,7 +53,7 @@ def nothing_in(value: Any, path: str = "") -> Iterator[str]:
 
 
 def read_as_yaml() -> set[str]:
-    """The templates whose whole text is one value, by role and name."""
+    """Return the templates whose whole text is a single value, by role and name."""
     found = set()
     for path in sorted((ROOT / "roles").glob("*/*/*.yml")):
         role = path.relative_to(ROOT / "roles").parts[0]

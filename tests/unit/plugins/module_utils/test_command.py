@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""External commands: what they get, how they end, and what is said of those that fail."""
+"""External commands: their input, their end, and messages of failures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHELL = ["sh", "-c"]
 
 
 def gone(pid: int) -> bool:
-    """Wait for the end of a process, of which the kernel says so a moment later."""
+    """Wait until a process has ended, which the kernel reports with a delay."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:

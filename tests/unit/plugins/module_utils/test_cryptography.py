@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the modules that need the library cryptography do without it."""
+"""Modules that need the library cryptography, without it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_these_are_the_modules_that_document_the_requirement() -> None:
 def test_a_module_says_what_to_install(
     run_module: t.Callable[..., t.Any], tmp_path: Path, module: str, problem: str
 ) -> None:
-    # A package that is empty lacks every name, as an old one lacks some.
+    # An empty package lacks all names, as an old one lacks some.
     (tmp_path / "cryptography").mkdir()
     text = {"missing": "raise ModuleNotFoundError('No module named cryptography')", "too old": ""}[problem]
     (tmp_path / "cryptography/__init__.py").write_text(text)

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The real login shell of the Git server lists its repositories, behind a replaced ssh."""
+"""The real login shell of the Git server lists its repositories through a fake ssh."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SESSION = ROOT / "bundle/images/git-server/git-session"
 
 @pytest.fixture
 def served(tmp_path: Path) -> Path:
-    """The repositories of the server, and an ssh on PATH that logs in to it."""
+    """Create repositories of a server, and a fake ssh on PATH that logs in to it."""
     folder = tmp_path / "srv"
     for name in ("platform.git", "site-content.git"):
         (folder / name).mkdir(parents=True)

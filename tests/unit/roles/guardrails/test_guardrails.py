@@ -170,7 +170,7 @@ def allowed(policies: list[Object], source: End, target: End, port: int) -> bool
 def test_every_connection_of_the_list_is_what_the_policies_say(rendered: Rendered, policies: list[Object]) -> None:
     wrong = []
     for one in rendered.connections:
-        # Any Service of an environment is the greeter here.
+        # In this test the greeter is the only Service of an environment.
         labels, ports = SERVICES[one["namespace"], one.get("service", "greeter")]
         port = ports[one.get("port", 8000)]
         found = allowed(policies, End(one["source"], PROBE), End(one["namespace"], labels), port)

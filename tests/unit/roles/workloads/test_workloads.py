@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the role waits for follows from what lies in Git: no environment needs a particular workload, or any."""
+"""The readiness conditions of the role depend on the content of Git: an environment may lack any workload."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CASES: dict[str, Object] = {
 
 @pytest.fixture(scope="module")
 def conditions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Object]]:
-    """The conditions of each case by their type."""
+    """Return the conditions of each case by type."""
     folder = tmp_path_factory.mktemp("workloads")
     env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     given = {"out": str(folder), "ansible_python_interpreter": sys.executable, "cases": CASES}

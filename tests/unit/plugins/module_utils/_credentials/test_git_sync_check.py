@@ -31,11 +31,11 @@ Wishes = dict[str, t.Any]
 
 
 class Killed(Exception):
-    """The end of a run at a write that did not happen."""
+    """The end of a run before a write."""
 
 
 class World:
-    """A cluster, a Git server with one credential after the other, and a clock."""
+    """A cluster, a Git server with changing credentials, and a clock."""
 
     def __init__(self, way: str, api: FakeApi, git: FakeGit, kubeconfig: Path) -> None:
         self.way = way
@@ -71,7 +71,7 @@ class World:
         return {"repository": self.git.https_url, "ca_cert": self.git.ca_cert}
 
     def credential(self, *, accepted: bool = True) -> Wishes:
-        """Make one, and have the server accept it."""
+        """Create a credential that the server accepts."""
         key, password = new_key(), f"token-{len(self.git.users)}-of-site"
         if accepted and self.way == "ssh":
             self.git.authorize(public_line(key))
@@ -91,7 +91,7 @@ class World:
         return gss.ensure(self.kube, request, check=check, hide=hide, clock=lambda: self.now, sleep=self.sleep)
 
     def has(self, name: str, credential: Wishes) -> bool:
-        """Whether a Secret has a credential."""
+        """Return whether a Secret contains a credential."""
         found = self.api.find("Secret", name, "dev")
         wanted = credential.get("private_key") or credential["password"]
         return found is not None and base64.b64encode(wanted.encode()).decode() in found["data"].values()
@@ -280,7 +280,7 @@ def test_a_rotation_that_was_killed_at_any_write_is_ended_by_the_next_run(world:
     try:
         rotate()
     except Killed:
-        # At no moment the Secret has another credential than one that works, and the old one is not lost.
+        # At each moment the Secret contains a working credential, and the old one is not lost.
         assert world.ensure(state="checked").commit
         assert world.has(NAME, old) or world.has(PREVIOUS, old)
     world.writes_left = 99

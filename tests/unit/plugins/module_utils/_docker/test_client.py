@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the engine is asked, and what is made of its answers."""
+"""Calls of the engine, and the evaluation of its answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._errors import C
 
 
 class Engine:
-    """Gives one answer to everything, and keeps what it was asked and for how long."""
+    """A fake engine with one answer that records calls and timeouts."""
 
     def __init__(self, answer: Result) -> None:
         self.answer = answer

@@ -1,7 +1,7 @@
 # Copyright (c) The Drystone authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is kept of a repository, by real git: every ref, read back, and nothing that exists nowhere else overwritten."""
+"""Backups with real git: all refs are saved and read back, and refs that exist only in an earlier bundle are kept."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ENVIRONMENT = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "PAT
 
 
 class Server:
-    """A repository on a server, and the bundle that keeps it."""
+    """A repository on a server, and its bundle."""
 
     def __init__(self, root: Path) -> None:
         self.repository = root / "platform.git"
@@ -61,7 +61,7 @@ class Server:
 
 
 def refs_in(bundle: Path) -> dict[str, str]:
-    """What a clone of a bundle gets."""
+    """Return the refs in a clone of a bundle."""
     clone = bundle.parent.parent / f"clone-{bundle.stem}"
     subprocess.run(["git", "clone", "--quiet", "--mirror", bundle, clone], check=True, env=ENVIRONMENT)
     command = ["git", f"--git-dir={clone}", "for-each-ref", "--format=%(refname) %(objectname)"]
@@ -78,7 +78,7 @@ def server(tmp_path: Path) -> Server:
 
 @pytest.fixture
 def full(server: Server) -> Server:
-    """A server with a branch of its own history, both kinds of tags, and a note."""
+    """Return a server with an unrelated branch, both kinds of tags, and a note."""
     server.commit("refs/heads/feature", "feature")
     server.git("tag", "light", "main")
     server.git("tag", "--annotate", "--message", "Two", "v2", "feature")

@@ -785,7 +785,7 @@ def test_absent_keeps_a_network_of_somebody_else(cluster: Host) -> None:
     assert not cluster.state_dir.exists()
 
 
-# The network alone
+# Only the network
 
 
 def test_network_is_made_before_the_nodes_and_used_by_them(host: Host) -> None:
