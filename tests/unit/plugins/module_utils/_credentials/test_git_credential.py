@@ -84,7 +84,7 @@ def test_white_space_around_a_key_does_no_harm(around: str) -> None:
         (private(ED25519)[:200], "key_unreadable", "incomplete, damaged"),
         (private(ED25519).replace("AAAA", "AAAB", 1), "key_unreadable", "incomplete, damaged"),
         (private(RSA, PKCS8).replace("\nM", "\nN", 1), "key_unreadable", "incomplete, damaged"),
-        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "key_unreadable", "not a valid private key"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "key_unreadable", "not a private key"),
         (private(ED25519, PKCS8, "secret"), "key_has_passphrase", "ssh-keygen -p"),
         (private(RSA, PKCS1, "secret"), "key_has_passphrase", "cannot be entered in the pod"),
         (private(rsa.generate_private_key(65537, 2048)), "key_too_small", "rsa key of 2048 bits"),
