@@ -58,8 +58,12 @@ check: $(DEV_READY)  ## run all checks that need no cluster
 	@$(MAKE) --keep-going --output-sync --jobs=$(JOBS) $(addprefix gate-,$(GATES))
 
 .PHONY: test
-test: check  ## run check, then the tests of all roles on one cluster, then every inventory from nothing to the end
+test: check  ## run check, then the tests of all roles on one cluster that is removed at the end
 	scripts/test.sh
+
+.PHONY: test-inventories
+test-inventories: $(DEV_READY)  ## take every inventory from nothing to the end, a second time, and down, two at a time
+	python -m pytest --durations=20 --durations-min=5 tests/inventories
 
 .PHONY: soak
 soak: $(DEV_READY)  ## run the long tests of content from Git on the test cluster; the cluster stays
