@@ -74,9 +74,9 @@ folders:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import git_argspec
-from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Remote
 from ansible_collections.drystone.platform.plugins.module_utils._git.server import folders
+from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 
 
 def main() -> None:
@@ -91,11 +91,9 @@ def main() -> None:
     )
     params = module.params
     remote = Remote(params["repository"], **{name: params[name] for name in git_argspec() if name != "repository"})
-    try:
+    with failing(module):
         revision, found = folders(remote, params["path"].strip("/"), params["depth"])
-    except DrystoneError as error:
-        module.fail_json(msg=error.msg, **error.facts)
-    module.exit_json(changed=False, revision=revision, folders=found)
+    succeed(module, changed=False, revision=revision, folders=found)
 
 
 if __name__ == "__main__":

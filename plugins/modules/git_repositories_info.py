@@ -81,29 +81,23 @@ repositories:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.drystone.platform.plugins.module_utils._argspec import git_argspec
 from ansible_collections.drystone.platform.plugins.module_utils._command import run
-from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Remote
 from ansible_collections.drystone.platform.plugins.module_utils._git.server import repositories
+from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 
 
 def main() -> None:
     """Run the module."""
-    options = {
-        "private_key": {"type": "path"},
-        "known_hosts": {"type": "path"},
-        "timeout": {"type": "int", "default": 60},
-        "connect_timeout": {"type": "int", "default": 30},
-    }
+    options = {name: option for name, option in git_argspec().items() if name not in ("repository", "branch")}
     module = AnsibleModule(
         argument_spec={"server": {"type": "str", "required": True}, **options}, supports_check_mode=True
     )
     remote = Remote(module.params["server"], **{name: module.params[name] for name in options})
-    try:
+    with failing(module):
         found = repositories(remote, run)
-    except DrystoneError as error:
-        module.fail_json(msg=error.msg, **error.facts)
-    module.exit_json(changed=False, repositories=found)
+    succeed(module, changed=False, repositories=found)
 
 
 if __name__ == "__main__":

@@ -87,9 +87,9 @@ objects:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
-from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
 from ansible_collections.drystone.platform.plugins.module_utils._kube.read import read
+from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 
 
 def main() -> None:
@@ -107,7 +107,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    try:
+    with failing(module):
         api = KubeApi.from_kubeconfig(params["kubeconfig"], params["context"])
         found = read(
             api,
@@ -117,9 +117,7 @@ def main() -> None:
             name=params["name"] or "",
             selector=params["selector"] or "",
         )
-    except DrystoneError as error:
-        module.fail_json(msg=error.msg, **error.facts)
-    module.exit_json(changed=False, objects=found)
+    succeed(module, changed=False, objects=found)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.drystone.platform.plugins.module_utils._kind.outcome import Settings
 from ansible_collections.drystone.platform.plugins.module_utils._kind.spec import CONTROL_PLANE, TAINT_EFFECTS, WORKER
 
 
@@ -61,8 +62,8 @@ def argument_spec() -> dict[str, dict[str, t.Any]]:
         "containerd_config_patches": {"type": "list", "elements": "str", "default": []},
         "prefetch": dicts(image, default=[]),
         "recreate": {"type": "bool", "default": False},
-        "create_timeout": {"type": "int", "default": 600},
-        "api_timeout": {"type": "int", "default": 120},
-        "lock_timeout": {"type": "int", "default": 60},
-        "prefetch_timeout": {"type": "int", "default": 30},
+        "create_timeout": {"type": "int", "default": Settings.create_timeout},
+        "api_timeout": {"type": "int", "default": Settings.api_timeout},
+        "lock_timeout": {"type": "int", "default": Settings.lock_timeout},
+        "prefetch_timeout": {"type": "int", "default": Settings.prefetch_timeout},
     }

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.drystone.platform.plugins.module_utils._kube.types import Object
+
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
-
-Object = dict[str, t.Any]
 
 
 def read(
