@@ -101,7 +101,7 @@ clean:  ## remove files that checks and tests created in the checkout
 
 .PHONY: help
 help:  ## show this list
-	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { gsub(/\$$\$$/, "$$", $$2); printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { gsub(/\$$\$$/, "$$", $$2); printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 # The gates of `check`. make starts them in this order, so the slowest come first.
 .PHONY: $(addprefix gate-,$(GATES))
