@@ -62,7 +62,7 @@ def test_down_removes_nothing_while_the_history_cannot_be_saved(pair: list[Inven
         run = inventory.start("playbooks/destroy_cluster.yml", "--extra-vars=git_server_timeout=10")
         refused = " ".join(run.output().split())
         assert run.process.returncode != 0
-        assert "so nothing is removed and the cluster stays" in refused
+        assert "so the cluster is kept and nothing was removed" in refused
         assert "git_server_discard_history=true" in refused
         assert inventory.containers() == containers
     finally:

@@ -251,7 +251,7 @@ def test_it_is_refused_before_anything_is_made() -> None:
     done = run("playbooks/preflight.yml", "--skip-tags=argocd")
     assert done.returncode != 0
     assert "drystone_parts: workloads requires argocd, which --skip-tags excludes." in done.stdout
-    assert "Check what the host has" not in done.stdout
+    assert "Check whether the host can run the cluster" not in done.stdout
 
 
 def test_skipping_a_part_and_not_listing_it_are_the_same(cases: dict[str, Object]) -> None:

@@ -75,7 +75,7 @@ def test_values_are_private_and_gone_afterwards(chart: str, fake_binary: str) ->
 
 
 def test_a_value_that_helm_would_ignore_is_refused_before_helm_is_called(chart: str) -> None:
-    with pytest.raises(AnsibleError, match=r"Helm would ignore .*: replica: .* the nearest is replicas"):
+    with pytest.raises(AnsibleError, match=r"Helm would ignore .*: replica: .* the most similar key is replicas"):
         look_up(chart, "/nowhere/helm", values={"replica": 2})
 
 
@@ -90,5 +90,5 @@ def test_a_missing_binary_is_named(chart: str) -> None:
 
 
 def test_a_missing_chart_is_named(tmp_path: Path) -> None:
-    with pytest.raises(AnsibleError, match=r"no Helm chart at .*role artifacts"):
+    with pytest.raises(AnsibleError, match=r"Reading the Helm chart .*role artifacts"):
         look_up(str(tmp_path / "none"), "/nowhere/helm")

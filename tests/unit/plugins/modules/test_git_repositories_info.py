@@ -79,8 +79,8 @@ def test_a_key_that_may_read_only_is_refused(read: t.Callable[..., ModuleRun], t
     ("says", "hint"),
     [
         ("Only Git commands are served here.", "older version, which cannot list them. Run `make up` once"),
-        ("ssh: connect to host 127.0.0.1 port 2222: Connection refused", "is the Git server running"),
-        ("Host key verification failed.", "host key is not the one in"),
+        ("ssh: connect to host 127.0.0.1 port 2222: Connection refused", "Check that the Git server runs"),
+        ("Host key verification failed.", "host key is not in"),
     ],
 )
 def test_a_failure_says_what_to_do(read: t.Callable[..., ModuleRun], tmp_path: Path, says: str, hint: str) -> None:
@@ -89,7 +89,7 @@ def test_a_failure_says_what_to_do(read: t.Callable[..., ModuleRun], tmp_path: P
 
 
 def test_only_an_ssh_server_can_be_asked(read: t.Callable[..., ModuleRun]) -> None:
-    assert "only servers at ssh:// URLs" in read(server="https://git.example.org/").result["msg"]
+    assert "the URL must have the scheme ssh://" in read(server="https://git.example.org/").result["msg"]
 
 
 def test_a_missing_key_is_named(read: t.Callable[..., ModuleRun], tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_enforced_is_told_from_a_connection_that_was_stopped(run: RunModule, clu
     cluster.lets_through = stops
     done = run(OPEN, SHUT, SHUT_TOO)
     assert (done.code, done.result["changed"], done.result["enforcement"]) == (0, False, "enforced")
-    assert "ARE enforced: all of 2 forbidden" in done.result["message"]
+    assert "ARE enforced: all 2 forbidden" in done.result["message"]
     assert [one["seen"] for one in done.result["connections"]] == ["reached", "timeout", "timeout"]
     assert cluster.left() == []
 

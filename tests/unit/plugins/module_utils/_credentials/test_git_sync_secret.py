@@ -475,7 +475,9 @@ def test_a_pinned_host_key_is_kept_and_a_changed_one_never_accepted_by_itself(wo
 
 def test_a_server_that_shows_no_host_key_is_down(world: World) -> None:
     world.git.set(down="Connection refused")
-    with pytest.raises(git_errors.RemoteUnavailable, match=r"Obtaining the host keys of ssh://.*ssh-keyscan got none"):
+    with pytest.raises(
+        git_errors.RemoteUnavailable, match=r"Obtaining the host keys of ssh://.*ssh-keyscan found none"
+    ):
         _ssh_with(world, known_hosts=None, accept_host_key=True)
 
 
@@ -678,14 +680,14 @@ def test_a_namespace_that_is_missing_is_told(world: World) -> None:
 @pytest.mark.parametrize(
     ("wishes", "said"),
     [
-        ({"auth": "https", "private_key": "x"}, "auth is https, and the repository ssh://"),
+        ({"auth": "https", "private_key": "x"}, "auth is https, but the repository ssh://"),
         ({}, "Exactly one of private_key"),
         ({"private_key": "x", "generate": True}, "Exactly one of private_key"),
         ({"private_key": "x", "username": "site"}, "username cannot be used, because the repository uses ssh"),
-        ({"generate": True, "rotate": True}, "rotate makes a new key"),
-        ({"state": "staged"}, "state=staged is for generated SSH keys"),
+        ({"generate": True, "rotate": True}, "rotate generates a new key"),
+        ({"state": "staged"}, "state=staged is only for generated SSH keys"),
         ({"private_key": "x", "check_repository": "https://localhost/x"}, "tested in the way in which pods use it"),
-        ({"private_key": "x", "repository": "file:///srv/git/x.git"}, "with any other scheme there is no credential"),
+        ({"private_key": "x", "repository": "file:///srv/git/x.git"}, "other schemes support no credentials"),
         ({"private_key": "x", "repository": "http://h/x.git"}, "or send them unencrypted"),
         ({"private_key": "x", "repository": "ssh://git@:22/x"}, "has no host or no path"),
         ({"private_key": "x", "repository": "ssh://git@h:port/x"}, "its port cannot be read"),
@@ -702,7 +704,7 @@ def test_options_that_do_not_fit_are_named_before_anything_is_asked(
 
 
 def test_ssh_options_are_no_use_with_https(world: World) -> None:
-    with pytest.raises(errors.InvalidInput, match=r"accept_host_key, known_hosts cannot be used.*read by https"):
+    with pytest.raises(errors.InvalidInput, match=r"accept_host_key, known_hosts cannot be used.*uses https"):
         world.https(known_hosts="x", accept_host_key=True)
 
 

@@ -37,7 +37,7 @@ def test_every_command_has_a_time_limit() -> None:
     [
         (
             Result(TIMED_OUT, stderr="docker pull: no answer within 7 s"),
-            "was stopped, no answer within 7 s. Does the engine",
+            "was stopped, no answer within 7 s. Check whether the engine",
         ),
         (Result(NOT_FOUND, stderr="docker: not found"), "docker: not found. Run the role container_engine first"),
         (Result(1, stderr="no space left"), "Pulling x: `docker pull x` failed with exit code 1: no space left"),

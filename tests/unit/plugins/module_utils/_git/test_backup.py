@@ -290,7 +290,7 @@ def test_somebody_who_pushes_all_the_time_is_named(full: Server, monkeypatch: py
         return mirror(git)
 
     monkeypatch.setattr(Repository, "mirror", push_and_mirror)
-    with pytest.raises(DrystoneError, match="changed 3 times while they were read, so somebody pushes to it"):
+    with pytest.raises(DrystoneError, match="changed 3 times while they were read, because somebody pushes to it"):
         full.back_up()
     assert full.files() == []
 

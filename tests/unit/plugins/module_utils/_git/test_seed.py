@@ -238,7 +238,7 @@ def test_the_users_git_is_kept_out(site: Site, tmp_path: Path, monkeypatch: pyte
 
 def test_missing_and_empty_sources_are_named(site: Site) -> None:
     subprocess.run(["rm", "-r", site.source], check=True)
-    with pytest.raises(InvalidInput, match="is no directory"):
+    with pytest.raises(InvalidInput, match="is not a directory"):
         site.seed()
     site.source.mkdir()
     with pytest.raises(InvalidInput, match="is empty"):

@@ -136,7 +136,7 @@ def test_check_mode_predicts_creation_and_makes_nothing(host: Host) -> None:
 @pytest.mark.parametrize(
     ("problem", "text"),
     [
-        ("image", "has no image drystone.local/node:v1.0.0"),
+        ("image", "does not have the image drystone.local/node:v1.0.0"),
         ("kind", "Looking for no-such-kind"),
         ("engine", "unix:///"),
     ],
@@ -559,7 +559,7 @@ def test_recreation_that_could_not_succeed_removes_nothing(cluster: Host) -> Non
     result = cluster.run(image="drystone.local/node:missing", recreate=True)
 
     assert result["failed"]
-    assert "has no image drystone.local/node:missing" in result["msg"]
+    assert "does not have the image drystone.local/node:missing" in result["msg"]
     assert cluster.containers() == dict.fromkeys(ALL, "running")
     assert not cluster.run()["changed"]
 
@@ -726,7 +726,7 @@ def test_a_file_that_cannot_be_written_stops_before_anything_is_made(host: Host)
     assert result["msg"].startswith(
         f"Reading {host.state_dir}/certs.d/r.example:5000/hosts.toml, which the nodes mount: "
     )
-    assert result["msg"].endswith("Make it accessible to this user, or remove it.")
+    assert result["msg"].endswith("Give this user access to it, or remove it.")
     assert host.containers() == {}
 
 
