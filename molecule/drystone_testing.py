@@ -129,9 +129,8 @@ class Kubectl:
 
 
 def refresh_applications(kubectl: Kubectl) -> None:
-    """Make Argo CD check Git now instead of at its next reconciliation."""
-    for kind, refresh in (("applicationsets", "application-set-refresh=true"), ("applications", "refresh=normal")):
-        kubectl("annotate", kind, "--all", "--all-namespaces", "--overwrite", f"argocd.argoproj.io/{refresh}")
+    """Have Argo CD compare every Application with Git now instead of at its next reconciliation."""
+    kubectl("annotate", "applications", "--all", "--all-namespaces", "--overwrite", "argocd.argoproj.io/refresh=normal")
 
 
 class Http:

@@ -58,6 +58,7 @@ def scraped(kubectl: Kubectl) -> list[str]:
     return found
 
 
+@pytest.mark.soak
 def test_a_part_is_added_by_its_role_and_one_line_and_removed_again(
     copy: Copy, kubectl: Kubectl, tmp_path: Path
 ) -> None:
