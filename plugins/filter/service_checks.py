@@ -55,7 +55,8 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-PATHS, PORT = "drystone.dev/check-paths", "drystone.dev/check-port"
+PATHS = "drystone.dev/check-paths"
+PORT = "drystone.dev/check-port"
 # Allow plain paths only: the author of an annotation must not be able to request other paths of the API server.
 _PATH = re.compile(r"/[A-Za-z0-9._~/-]*(\?[A-Za-z0-9._~/=&-]*)?")
 
