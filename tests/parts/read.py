@@ -15,10 +15,10 @@ from ansible.template import Templar
 ROOT = Path(sys.argv[1])
 init_plugin_loader([str(ROOT / "collections")])
 
-from ansible_collections.drystone.platform.plugins.plugin_utils._part_contract import InvalidContract  # noqa: E402
-from ansible_collections.drystone.platform.plugins.plugin_utils._part_reader import PartReader  # noqa: E402
-from ansible_collections.drystone.platform.plugins.plugin_utils._parts import steps  # noqa: E402
-from ansible_collections.drystone.platform.plugins.plugin_utils._role_files import all_defaults, read_yaml  # noqa: E402
+from ansible_collections.drystone.platform.plugins.plugin_utils._part_contract import InvalidContract  # noqa: E402  found only with the path above
+from ansible_collections.drystone.platform.plugins.plugin_utils._part_reader import PartReader  # noqa: E402  found only with the path above
+from ansible_collections.drystone.platform.plugins.plugin_utils._parts import steps  # noqa: E402  found only with the path above
+from ansible_collections.drystone.platform.plugins.plugin_utils._role_files import all_defaults, read_yaml  # noqa: E402  found only with the path above
 
 Object = dict[str, Any]
 
