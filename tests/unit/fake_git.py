@@ -39,7 +39,8 @@ words, options, key, port = sys.argv[1:], {{}}, None, "22"
 while words[0].startswith("-"):
     flag, value = words.pop(0), words.pop(0)
     if flag == "-o":
-        options.update([value.split("=", 1)])
+        name, value = value.split("=", 1)
+        options[name] = shlex.split(value)[0]
     key, port = (value if flag == "-i" else key), (value if flag == "-p" else port)
 target, command = words[0], " ".join(words[1:])
 host = target.rpartition("@")[2]

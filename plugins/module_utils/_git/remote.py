@@ -67,7 +67,8 @@ class Remote:
         """The ssh command, which uses only this credential and these host keys."""
         ssh = ["ssh", "-F", "/dev/null", "-o", "BatchMode=yes", "-o", "IdentityAgent=none", "-o", "IdentitiesOnly=yes"]
         ssh += ["-o", "PasswordAuthentication=no", "-o", "StrictHostKeyChecking=yes", "-o", "UpdateHostKeys=no"]
-        ssh += ["-o", f"UserKnownHostsFile={self.known_hosts or '/dev/null'}", "-o", "GlobalKnownHostsFile=/dev/null"]
+        ssh += ["-o", f"UserKnownHostsFile={_quoted(self.known_hosts or os.devnull)}"]
+        ssh += ["-o", f"GlobalKnownHostsFile={os.devnull}"]
         ssh += ["-o", f"ConnectTimeout={min(self.timeout, 10)}", "-o", "ServerAliveInterval=10"]
         if self.host_key_alias:
             ssh += ["-o", f"HostKeyAlias={self.host_key_alias}"]
@@ -101,6 +102,12 @@ class Remote:
             helper = f"store --file={shlex.quote(self.credentials)}"
             seen |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "credential.helper", "GIT_CONFIG_VALUE_0": helper}
         return seen
+
+
+def _quoted(path: str) -> str:
+    """Return a path for an option of ssh, which splits values at spaces and replaces % tokens (ssh_config(5))."""
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"'
 
 
 class Git:

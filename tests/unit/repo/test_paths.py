@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,3 +30,21 @@ def test_recipes_quote_paths_that_the_user_chooses(name: str) -> None:
 def test_inventories_leave_the_quoting_of_the_interpreter_to_ansible() -> None:
     for path in sorted(ROOT.glob("inventories/*/hosts.yml")):
         assert 'ansible_python_interpreter: "{{ ansible_playbook_python }}"' in path.read_text()
+
+
+def test_a_shell_of_make_env_finds_keys_and_host_keys_in_a_directory_with_a_space(tmp_path: Path) -> None:
+    state = tmp_path / "state of ours"
+    folder = state / "drystone/drystone-dev"
+    (folder / "git").mkdir(parents=True)
+    (folder / "git/operator_key").touch()
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "XDG_STATE_HOME": str(state), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    command = ["scripts/env.sh", "inventories/dev"]
+    shown = subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True, text=True).stdout
+    script = f'{shown}\nset -eu\nprintf "%s\\n" "$KUBECONFIG"\nsh -c "$DRYSTONE_GIT_SSH -F /dev/null -G h"'
+    kubeconfig, *read = subprocess.run(
+        ["bash", "-c", script], env=env, check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    assert kubeconfig == str(folder / "kubeconfig")
+    assert f"userknownhostsfile {folder}/git/known_hosts" in read
+    assert f"identityfile {folder}/git/operator_key" in read

@@ -42,6 +42,12 @@ EMPTY: dict[str, dict[str, Any]] = {
     },
 }
 
+# What tasks register before they render a template
+REGISTERED = {
+    "__git_server_client_keys": {"public_keys": {"deploy": "ssh-ed25519 A", "operator": "ssh-ed25519 B"}},
+    "__git_server_certificate": {"fingerprints": {"server.pem": "SHA256:C"}},
+}
+
 
 def nothing_in(value: Any, path: str = "") -> Iterator[str]:
     """Return the paths of null values, which are the result of empty lists or mappings."""
@@ -67,7 +73,8 @@ def test_an_empty_list_is_an_empty_list(case: str, tmp_path: Path) -> None:
     roles = ROOT / "roles"
     given = {
         **EMPTY[case],
-        "out": str(tmp_path),
+        **REGISTERED,
+        "out": str(tmp_path / "rendered.json"),
         "ansible_python_interpreter": sys.executable,
         "role_path": str(roles / "common"),
         "templates": [str(one) for one in sorted(roles.glob("*/templates/*")) if "macro" not in one.name],
@@ -80,8 +87,11 @@ def test_an_empty_list_is_an_empty_list(case: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
     values, wrong = read_as_yaml(), {}
-    assert values == {"git_sync-readers.yml.j2", "guardrails-connections.yml.j2"}
-    rendered = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert values == {"argocd-policies.yml.j2", "git_sync-readers.yml.j2", "guardrails-connections.yml.j2"}
+    rendered = {
+        f"{Path(path).parts[-3]}-{Path(path).name}": text
+        for path, text in json.loads((tmp_path / "rendered.json").read_text()).items()
+    }
     assert len(rendered) == len(given["templates"])
     for name, text in rendered.items():
         if name.endswith((".yml.j2", ".yaml.j2")):

@@ -53,13 +53,14 @@ def test_nothing_secret_is_returned(read: t.Callable[..., ModuleRun], fake_api: 
     assert "canary" not in done.output
 
 
-def test_an_api_server_that_does_not_answer_is_no_empty_list(
-    read: t.Callable[..., ModuleRun], fake_api: FakeApi
+def test_a_refused_request_is_no_empty_list(
+    read: t.Callable[..., ModuleRun], fake_api: FakeApi, fault: t.Callable[..., t.Any]
 ) -> None:
-    fake_api.stop()
+    fake_api.faults.append(fault("GET .*/services", status=403, message="services is forbidden"))
     done = read(kind="Service", namespaces=["dev"])
     assert done.code == 1
     assert "objects" not in done.result
+    assert "services is forbidden" in done.result["msg"]
 
 
 def test_an_unknown_kind_is_named(read: t.Callable[..., ModuleRun]) -> None:

@@ -42,8 +42,8 @@ SERVICES: dict[tuple[str, str], tuple[dict[str, str] | None, dict[int, int]]] = 
 PROBE = {"app.kubernetes.io/name": "policy-probe", "app.kubernetes.io/managed-by": "drystone"}
 
 
-def documents(path: Path) -> list[Object]:
-    return [one for one in yaml.safe_load_all(path.read_text()) if one]
+def documents(text: str) -> list[Object]:
+    return [one for one in yaml.safe_load_all(text) if one]
 
 
 class Rendered:
@@ -52,7 +52,7 @@ class Rendered:
         env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "--inventory=localhost,"]
         given = {
-            "out": str(folder),
+            "out": str(folder / "rendered.json"),
             "ansible_python_interpreter": sys.executable,
             "drystone_environments": ENVIRONMENTS,
             **variables,
@@ -67,11 +67,12 @@ class Rendered:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        self.objects = documents(folder / "environments.yml") + documents(folder / "platform.yml")
-        self.namespaces = documents(folder / "namespaces.yml")
-        self.connections: list[Object] = yaml.safe_load((folder / "connections.yml").read_text())
+        texts: dict[str, str] = json.loads((folder / "rendered.json").read_text())
+        self.objects = documents(texts["environments.yml.j2"]) + documents(texts["platform.yml.j2"])
+        self.namespaces = documents(texts["namespaces.yml.j2"])
+        self.connections: list[Object] = yaml.safe_load(texts["connections.yml.j2"])
         self.policies = [one for one in self.objects if one["kind"] == "NetworkPolicy"]
-        self.argocd: list[Object] = yaml.safe_load((folder / "argocd.yml").read_text())
+        self.argocd: list[Object] = yaml.safe_load(texts["policies.yml.j2"])
         self.argocd_namespace = variables.get("argocd_namespace", "argocd")
 
     def bound(self, kind: str, namespace: str) -> Object:
@@ -106,7 +107,7 @@ def argocd_policies(rendered: Rendered) -> list[Object]:
 
 @pytest.fixture(scope="module")
 def policies(rendered: Rendered) -> list[Object]:
-    (greeter,) = documents(ROOT / "deploy/workloads/greeter/base/network-policy.yaml")
+    (greeter,) = documents((ROOT / "deploy/workloads/greeter/base/network-policy.yaml").read_text())
     greeter["spec"]["ingress"][0]["ports"] = [{"protocol": "TCP", "port": 8000}]  # the port with the name http
     apps = [{**greeter, "metadata": {"name": "greeter", "namespace": name}} for name in ENVIRONMENTS]
     return rendered.policies + argocd_policies(rendered) + apps

@@ -207,7 +207,7 @@ def test_a_bundle_that_cannot_be_read_stops_the_seeding_and_says_what_to_do(site
     subprocess.run(["rm", "-r", site.server], check=True)
     site.make_server()
     site.bundle.write_bytes(site.bundle.read_bytes()[:-30])
-    with pytest.raises(CommandFailed, match=r"platform\.bundle.*move it away to begin without that history"):
+    with pytest.raises(CommandFailed, match=r"platform\.bundle.*move it away to start without that history"):
         site.seed()
     assert site.git("for-each-ref") == ""
 
@@ -289,7 +289,7 @@ def test_ssh_gets_only_our_key_and_host_keys(site: Site, fake_ssh: Path) -> None
         "IdentityAgent=none",
         "IdentitiesOnly=yes",
         "StrictHostKeyChecking=yes",
-        f"UserKnownHostsFile={site.root}/known_hosts",
+        f'UserKnownHostsFile="{site.root}/known_hosts"',
         f"-i {site.root}/key",
         "-p 2222",
     ):

@@ -423,7 +423,7 @@ def test_two_runs_at_once_never_interleave(host: Host) -> None:
     output, _error = first.communicate(timeout=30)
 
     assert second["failed"]
-    assert f"process {first.pid} holds" in second["msg"]
+    assert f"process {first.pid} still holds" in second["msg"]
     assert json.loads(output)["changed"]
     assert len(host.calls("kind", "create")) <= 1
 

@@ -99,7 +99,7 @@ def test_second_lock_waits_as_long_as_it_may_and_names_the_holder(state: Cluster
     with state.lock(0), pytest.raises(NotReady) as caught, other.lock(3):
         pass
 
-    assert f"process {os.getpid()} holds" in caught.value.msg
+    assert f"process {os.getpid()} still holds" in caught.value.msg
     assert 3 <= clock.now < 4
 
 
