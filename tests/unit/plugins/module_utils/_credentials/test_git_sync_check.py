@@ -328,7 +328,7 @@ def test_a_generated_key_is_replaced_and_retired(fake_api: FakeApi, fake_git: Fa
         ({"state": "retired", "private_key": "x"}, "uses the replaced credential. Do not give another one"),
         ({"state": "retired", "keep_previous": True}, "keep_previous .* requires state=present"),
         ({"state": "present", "private_key": "x", "expect": "refused"}, "expect=refused requires state=checked"),
-        ({"state": "checked", "require_read_only": True, "expect": "refused"}, "state=checked and excludes require_read_only"),
+        ({"state": "checked", "require_read_only": True, "expect": "refused"}, "and excludes require_read_only"),
     ],
 )
 def test_options_that_do_not_fit_are_named_before_anything_is_asked(
