@@ -10,7 +10,7 @@ name: git_sync_plan
 short_description: Determine repository, Secret and authentication of each workload with content from Git
 version_added: 1.0.0
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 description:
   - Distinguishes workloads that read a repository of the in-cluster Git server, specified by name, from workloads
     that read a repository on another server, specified by URL, and adds derived values.

@@ -10,7 +10,7 @@ name: grafana_dashboards
 short_description: Create ConfigMaps with Grafana dashboards from short descriptions
 version_added: 1.0.0
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 description:
   - Returns one ConfigMap for each dashboard, with the label that Grafana's sidecar selects.
   - Places panels from left to right and top to bottom in 24 columns.

@@ -10,7 +10,7 @@ name: part_steps
 short_description: Convert contracts of parts into the steps that deploy them
 version_added: 1.0.0
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 description:
   - Returns the entry points of the roles in the order in which they run. Parts are applied without waiting for each
     other if possible.

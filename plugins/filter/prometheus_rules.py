@@ -10,7 +10,7 @@ name: prometheus_rules
 short_description: Create PrometheusRules from short descriptions of alerts
 version_added: 1.0.0
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 description:
   - Returns one PrometheusRule for each group of alerts.
   - Copies the steps from the runbook's section about an alert into the alert's annotation C(runbook). Whoever receives

@@ -10,7 +10,7 @@ name: service_checks
 short_description: Convert annotations of Services to conditions that check them
 version_added: 1.0.0
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 description:
   - Annotations of a Service define how it is checked. C(drystone.dev/check-paths) lists the paths that must answer with
     200, separated by spaces. C(drystone.dev/check-port) is the name or number of the port. It is required if the

@@ -10,7 +10,7 @@ name: deployed_parts
 short_description: Return the names of the deployed parts
 version_added: 1.0.0
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 description:
   - Returns the names in C(drystone_parts), except parts that C(--skip-tags) excludes and parts whose contract switches
     them off.

@@ -10,7 +10,7 @@ name: helm_template
 short_description: Render a Helm chart and refuse values that it would ignore
 version_added: 1.0.0
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 description:
   - Runs C(helm template) on an unpacked chart and returns the rendered documents as one string.
   - Helm ignores a value whose key the chart does not have. This plugin fails instead and suggests the nearest key. It

@@ -10,7 +10,7 @@ name: kustomize
 short_description: Build a kustomization that is given as data
 version_added: 1.0.0
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 description:
   - Runs C(kustomize build) on a kustomization given as a dictionary and returns the rendered documents as one string.
   - The plugin writes the kustomization to a private temporary directory only while it builds it. Therefore check mode

@@ -10,7 +10,7 @@ name: parts
 short_description: Read the public contracts of the parts
 version_added: 1.0.0
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 description:
   - Reads C(roles/PART/meta/part.yml) of the deployed parts and renders it with the variables of the host over the
     defaults of all roles.

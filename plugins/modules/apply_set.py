@@ -91,7 +91,7 @@ seealso:
   - module: drystone.platform.cluster_ready
   - module: kubernetes.core.k8s
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -18,7 +18,7 @@ description:
     if it was changed since.
   - Uses the proxies of the environment.
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 extends_documentation_fragment:
   - drystone.platform._attributes
 attributes:

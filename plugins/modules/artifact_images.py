@@ -16,7 +16,7 @@ description:
   - Runs a temporary registry on that directory to copy images. It needs Docker and skopeo.
   - Writes a record to the storage, which tells a later run the origin of each image.
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 extends_documentation_fragment:
   - drystone.platform._attributes
 attributes:

@@ -17,7 +17,7 @@ description:
     if all of its endpoints answer in time, and otherwise a build.
   - The module only reads.
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 extends_documentation_fragment:
   - drystone.platform._attributes
 attributes:

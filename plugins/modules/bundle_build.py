@@ -19,7 +19,7 @@ description:
     nothing.
   - This is an action plugin. It works on the control node, which for this collection is also the managed host.
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 extends_documentation_fragment:
   - drystone.platform._attributes
 attributes:

@@ -18,7 +18,7 @@ description:
   - The module also waits for an API server that does not answer yet and for a kind that it does not serve yet.
   - An object that can never become ready, such as a failed Job, ends the wait at once.
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 extends_documentation_fragment:
   - drystone.platform._attributes
   - drystone.platform._kube

@@ -13,7 +13,7 @@ description:
   - Queries the engine that the C(docker) client of this user would use, including C(DOCKER_HOST) and contexts.
   - Returns whether Drystone installed the engine, which capabilities the host does not grant, and what the user must do
     if Drystone can neither use nor install an engine.
-author: The Drystone authors (@drystone)
+author: The Drystone authors (!UNKNOWN)
 options:
   may_install:
     description: Whether Drystone may install or start an engine if none answers. This affects only RV(problem).

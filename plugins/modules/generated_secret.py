@@ -9,7 +9,7 @@ module: generated_secret
 short_description: Generate the values of a Secret once
 version_added: 1.0.0
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 description:
   - Ensures that a Secret has the given keys. It generates missing values and never changes an existing value, whoever
     created it. Therefore a second run rotates nothing. The only exception is a certificate that Drystone created and

@@ -9,7 +9,7 @@ module: git_backup
 short_description: Save every ref of a Git repository with its history in a bundle file
 version_added: 1.0.0
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 description:
   - Writes every branch, tag, note and other ref with its whole history to a Git bundle.
     M(drystone.platform.git_seed) or C(git clone) restore it.

@@ -9,7 +9,7 @@ module: git_folders_info
 short_description: List folders at the head of a branch of a Git repository
 version_added: 1.0.0
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 description:
   - Reads the newest commit of a branch, without its history, and returns the folders in a path.
   - The Argo CD ApplicationSet of the role P(drystone.platform.workloads#role) creates one Application for each of these

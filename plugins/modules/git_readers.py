@@ -9,7 +9,7 @@ module: git_readers
 short_description: Control who may read which repository of the Git server in the cluster
 version_added: 1.0.0
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 description:
   - Authorizes the credentials in the given Secrets at the Git server of the role C(git_server). Each credential may
     only read one repository.

@@ -9,7 +9,7 @@ module: git_repositories_info
 short_description: List the repositories of the in-cluster Git server
 version_added: 1.0.0
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 description:
   - Returns all repositories on the server of the role P(drystone.platform.git_server#role). This includes repositories
     that are not in a variable any more, which a backup must not miss.

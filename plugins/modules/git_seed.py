@@ -9,7 +9,7 @@ module: git_seed
 short_description: Seed a Git repository from a directory without overwriting commits
 version_added: 1.0.0
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 description:
   - Commits the content of a directory to a Git repository, under a prefix or as its whole content, and pushes only
     fast-forwards.

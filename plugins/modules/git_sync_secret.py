@@ -9,7 +9,7 @@ module: git_sync_secret
 short_description: Manage the credential with which git-sync reads a private Git repository
 version_added: 1.0.0
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 description:
   - Stores an SSH key with host keys, or a user name with a password or token, in a Secret that git-sync can mount at
     C(/etc/git-secret).

@@ -9,7 +9,7 @@ module: git_sync_secret_info
 short_description: Get information about the credential of git-sync, and test it
 version_added: 1.0.0
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 description:
   - Reads the Secret of git-sync and the Secret with a staged key. Returns only values that are not secret.
   - With O(check) the module tests the credential from this host in the same way as

@@ -13,7 +13,7 @@ description:
   - Checks cores, memory, disk space, kernel settings, control groups, ports and the Docker engine. Changes nothing.
   - Fails with a list of all problems. For each it reports the current value, the required value and the remedy.
   - Does not fail because of low kernel settings if the user may raise them. It returns them in RV(sysctls).
-author: The Drystone authors (@drystone)
+author: The Drystone authors (!UNKNOWN)
 options:
   cluster:
     description: Name of the kind cluster. Ports that its own containers use are not a problem.

@@ -22,7 +22,7 @@ description:
   - If a run is killed while it creates a cluster, the next run removes the incomplete cluster and starts again.
   - Neither reads nor writes the user's kubeconfig. Published ports listen on 127.0.0.1 only.
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 extends_documentation_fragment:
   - drystone.platform._attributes
 attributes:

@@ -18,7 +18,7 @@ description:
   - Leaves every other request for that signer pending and reports the reasons. Ignores requests for other signers.
   - Then waits until every kubelet answers through the API server, which works only with a certificate.
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 extends_documentation_fragment:
   - drystone.platform._attributes
   - drystone.platform._kube

@@ -9,7 +9,7 @@ module: objects_info
 short_description: Read objects of a cluster
 version_added: 1.0.0
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 description:
   - Returns the objects of a kind. If the API server does not answer, the module fails and never returns an empty list.
     A play can therefore rely on the absence of an object.

@@ -21,7 +21,7 @@ description:
   - If policies are not enforced, the module reports it, and fails only with O(require_enforcement). It is always an
     error if an allowed connection is blocked or if only some forbidden ones are.
 author:
-  - The Drystone authors (@drystone)
+  - The Drystone authors (!UNKNOWN)
 extends_documentation_fragment:
   - drystone.platform._attributes
   - drystone.platform._kube

@@ -19,7 +19,7 @@ description:
   - Refuses an unknown part in C(drystone_parts), and a part whose required part is left out by C(drystone_parts) or
     C(--skip-tags).
   - Fails with a list of all problems. It never shows values of secret variables.
-author: The Drystone authors (@drystone)
+author: The Drystone authors (!UNKNOWN)
 options:
   roles:
     description: The roles whose required variables must be set. By default all roles.
