@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Write an inventory like that of a user, with its own deploy/: python tests/inventories/foreign.py DIRECTORY.
 
-Everything differs from the shipped inventories: the cluster's name, the ports, five nodes, and the environments. None
-of them is dev, and one has no greeter.
+Everything differs from the shipped inventories: cluster name, ports, five nodes, the namespaces of Argo CD and
+Prometheus, the parts, and the environments. None of them is dev, and one has no greeter.
 """
 
 from __future__ import annotations
@@ -31,6 +31,18 @@ drystone_environments:
   - qa
   - preview
 git_server_source: "{{ inventory_dir }}/deploy"
+
+argocd_namespace: gitops
+kube_prometheus_stack_namespace: observability
+drystone_parts:
+  - guardrails
+  - git_server
+  - argocd
+  - kube_prometheus_stack
+  - git_sync
+  - workloads
+  - metrics_server
+  - reloader
 
 git_sync_workloads:
   - name: site
