@@ -33,11 +33,14 @@ def test_what_it_deploys_is_well_formed(folder: Path) -> None:
     assert names == {"qa/greeter", "qa/site", "preview/site"}
 
 
-def test_every_input_of_every_role_is_valid(folder: Path) -> None:
-    play = folder / "play.yml"
+def test_every_input_of_every_role_is_valid_and_its_deploy_is_not_read_as_an_inventory(
+    folder: Path, tmp_path: Path
+) -> None:
+    play = tmp_path / "play.yml"
     task = {"name": "Check", "drystone.platform.validate_inputs": None}
     play.write_text(yaml.safe_dump([{"hosts": "drystone", "gather_facts": False, "tasks": [task]}]))
     command = [str(Path(sys.executable).with_name("ansible-playbook")), f"--inventory={folder}", str(play)]
     env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "[WARNING]" not in done.stdout + done.stderr
