@@ -264,7 +264,7 @@ def test_everything_is_had_where_the_other_roles_look_for_it(site: Site) -> None
     assert run.changed == 3
     assert "upstream: set by the user" in run.words
     tools = "kind, kubectl, helm, kustomize, kubeconform"
-    assert f"unlocked: {tools}, kube-prometheus-stack, node, registry, alertmanager" in run.words
+    assert f"unlocked: {tools}, kube-prometheus-stack, node, registry, argo-rollouts, argocd" in run.words
     assert "The nodes run kindest/node:v1.36.1" in run.words
     for tool in ("kind", "kubectl", "helm", "kustomize", "kubeconform"):
         assert (site.cache / "bin" / tool).read_text() == tool
