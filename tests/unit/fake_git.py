@@ -35,13 +35,14 @@ import base64, json, os, shlex, stat, subprocess, sys
 state = json.load(open({state!r}))
 with open({log!r}, "a") as log:
     log.write(json.dumps({{"argv": sys.argv, "env": dict(os.environ)}}) + "\\n")
-words, options, key, port = sys.argv[1:], {{}}, None, "22"
+words, options, port = sys.argv[1:], {{}}, "22"
 while words[0].startswith("-"):
     flag, value = words.pop(0), words.pop(0)
     if flag == "-o":
         name, value = value.split("=", 1)
         options[name] = shlex.split(value)[0]
-    key, port = (value if flag == "-i" else key), (value if flag == "-p" else port)
+    port = value if flag == "-p" else port
+key = options.get("IdentityFile")
 target, command = words[0], " ".join(words[1:])
 host = target.rpartition("@")[2]
 

@@ -73,7 +73,7 @@ class Remote:
         if self.host_key_alias:
             ssh += ["-o", f"HostKeyAlias={self.host_key_alias}"]
         if self.private_key:
-            ssh += ["-i", self.private_key]
+            ssh += ["-o", f"IdentityFile={_quoted(self.private_key)}"]
         return ssh
 
     def environment(self, directory: str) -> dict[str, str]:

@@ -741,8 +741,8 @@ def test_nothing_is_left_of_the_private_directory(world: World) -> None:
         world.ssh(private_key=new_key())
     words = [call["argv"] for call in world.git.ssh_calls()]
     for argv in words:
-        key = argv[argv.index("-i") + 1]
-        assert not _exists(key)
+        [key] = [word.partition("=")[2] for word in argv if word.startswith("IdentityFile=")]
+        assert not _exists(key.strip('"'))
     assert words
 
 
