@@ -86,7 +86,7 @@ def webhook(options: Options) -> Do:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def call(commit: str) -> None:
-        request = urllib.request.Request(  # noqa: S310  the address is a flag
+        request = urllib.request.Request(  # noqa: S310  flags.py accepts only http and https
             options.webhook_url, headers={"Gitsync-Hash": commit}, method=options.webhook_method
         )
         try:
