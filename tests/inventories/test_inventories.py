@@ -87,8 +87,8 @@ def test_down_removes_nothing_while_the_history_cannot_be_saved(pair: list[Inven
 
 def test_down_saves_every_ref_also_if_the_nodes_are_stopped(pair: list[Inventory], tmp_path: Path) -> None:
     pushed = {inventory.name: push(inventory, tmp_path / inventory.name) for inventory in pair}
-    subprocess.run(["docker", "stop", "--time=5", *pair[-1].containers()], check=True, capture_output=True)
     for inventory in pair:
+        subprocess.run(["docker", "stop", "--time=5", *inventory.containers()], check=True, capture_output=True)
         inventory.run("playbooks/destroy_cluster.yml")
         assert inventory.left() == []
         bundle = Path(inventory.env["XDG_DATA_HOME"]) / "drystone" / inventory.cluster / "platform.bundle"
