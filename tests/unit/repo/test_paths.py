@@ -32,8 +32,9 @@ def test_inventories_leave_the_quoting_of_the_interpreter_to_ansible() -> None:
         assert 'ansible_python_interpreter: "{{ ansible_playbook_python }}"' in path.read_text()
 
 
-def test_a_shell_of_make_env_finds_keys_and_host_keys_in_a_directory_with_a_space(tmp_path: Path) -> None:
-    state = tmp_path / "state of ours"
+@pytest.mark.parametrize("name", ["state of ours", '100%h "quoted" back\\slash'])
+def test_a_shell_of_make_env_finds_keys_and_host_keys_in_any_directory(name: str, tmp_path: Path) -> None:
+    state = tmp_path / name
     folder = state / "drystone/drystone-dev"
     (folder / "git").mkdir(parents=True)
     (folder / "git/operator_key").touch()
@@ -47,4 +48,5 @@ def test_a_shell_of_make_env_finds_keys_and_host_keys_in_a_directory_with_a_spac
     ).stdout.splitlines()
     assert kubeconfig == str(folder / "kubeconfig")
     assert f"userknownhostsfile {folder}/git/known_hosts" in read
-    assert f"identityfile {folder}/git/operator_key" in read
+    # ssh -G shows a key's path before it replaces % tokens.
+    assert f"identityfile {folder}/git/operator_key".replace("%", "%%") in read
