@@ -131,5 +131,5 @@ gate-changelog:
 $(RUN_READY): requirements.txt scripts/venv.sh
 	@scripts/venv.sh .venv $< $@
 
-$(DEV_READY): requirements-dev.txt app/commit_publisher/requirements.txt app/greeter/requirements.txt $(RUN_READY)
+$(DEV_READY): requirements-dev.txt app/commit_publisher/requirements.txt app/greeter/requirements.txt app/hello/requirements.txt $(RUN_READY)
 	@scripts/venv.sh .venv $< $@
