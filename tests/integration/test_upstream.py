@@ -34,6 +34,7 @@ VERSIONS = {
     "greeter": "9.0.2",
     "git_server": "9.0.3",
     "git_sync": "9.2.10",
+    "hello": "9.2.13",
     "helm": "9.0.4",
     "kind": "9.0.5",
     "kube_prometheus_stack": "9.2.3",
@@ -81,11 +82,12 @@ IMAGES = {
 PUBLISHED = {
     "git-server": f"git-server:{VERSIONS['git_server']}",
     "greeter": f"greeter:{VERSIONS['greeter']}",
+    "hello": f"hello:{VERSIONS['hello']}",
     "commit-publisher": f"commit-publisher:{VERSIONS['commit_publisher']}",
     "site": f"site:{VERSIONS['site']}",
     **{part: f"{part}:{tag}" for part, tag in TAGS.items()},
 }
-BUILT = ("commit-publisher", "git-server", "greeter", "site")
+BUILT = ("commit-publisher", "git-server", "greeter", "hello", "site")
 IN_ENGINE = (
     f"drystone.local/node:v{VERSIONS['kubernetes']}",
     f"drystone.local/registry:v{VERSIONS['registry']}",
@@ -229,7 +231,7 @@ def publish_images(site: Site) -> None:
 def site(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
     before = image_names()
     root = tmp_path_factory.mktemp("upstream")
-    apps = (f"project/app/{name}" for name in ("commit_publisher", "greeter", "site"))
+    apps = (f"project/app/{name}" for name in ("commit_publisher", "greeter", "hello", "site"))
     for folder in ("tiny", "project/bundle/images/git-server", *apps):
         (root / folder).mkdir(parents=True)
         base = "scratch" if folder == "tiny" else "${BASE}"
