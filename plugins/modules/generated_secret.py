@@ -12,8 +12,8 @@ author:
   - The Drystone authors (!UNKNOWN)
 description:
   - Ensures that a Secret has the given keys. It generates missing values and never changes an existing value, whoever
-    created it. Therefore a second run rotates nothing. The only exception is a certificate that Drystone created and
-    that expires soon.
+    created it. Therefore a second run rotates nothing. The exceptions are a certificate that Drystone created
+    and that expires soon, and O(entries[].value).
   - The Secret in the cluster is the only source of truth. The module never returns or shows a value, only fingerprints
     and the public halves of SSH keys.
   - If something else created the Secret, the module uses it if it has all the keys, and never adds keys to it.
@@ -89,6 +89,11 @@ options:
         description: Validity of a new certificate in days.
         type: int
         default: 365
+      value:
+        description:
+          - The value to use instead of a generated one. It replaces another value of a Secret that Drystone created.
+          - If empty, the module generates a missing value and keeps an existing one.
+        type: str
       path:
         description:
           - File on the host for a copy of the value, mode 0600. The module corrects a file with another content.
@@ -109,6 +114,16 @@ EXAMPLES = r"""
     entries:
       - name: auth
         kind: password
+
+- name: Set a token, or generate it once if the variable is empty
+  drystone.platform.generated_secret:
+    kubeconfig: ~/.kube/config
+    namespace: dev
+    name: hello
+    entries:
+      - name: token
+        kind: password
+        value: "{{ token }}"
 
 - name: Generate an SSH key pair once and copy the private half for the operator
   drystone.platform.generated_secret:
@@ -162,7 +177,7 @@ action:
   type: str
   sample: unchanged
 generated:
-  description: The keys whose values the module generated.
+  description: The keys whose values the module generated, or set to O(entries[].value).
   returned: success
   type: list
   elements: str
@@ -241,6 +256,7 @@ def main() -> None:
                     "comment": {"type": "str", "default": Entry.comment},
                     "hosts": {"type": "list", "elements": "str"},
                     "days": {"type": "int", "default": Entry.days},
+                    "value": {"type": "str", "no_log": True},
                     "path": {"type": "path"},
                 },
                 "required_if": [("kind", "tls_certificate", ("hosts",))],

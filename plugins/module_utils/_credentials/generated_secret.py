@@ -54,6 +54,7 @@ class Entry:
     hosts: tuple[str, ...] = ()
     days: int = 365
     path: str | None = None
+    value: str | None = field(default=None, repr=False)
 
 
 @dataclass
@@ -76,7 +77,9 @@ class Outcome:
 
 
 def generate(entry: Entry, now: dt.datetime) -> str:
-    """Generate a new value."""
+    """Generate a new value, or return the given one."""
+    if entry.value:
+        return entry.value
     if entry.kind == "password":
         return "".join(secrets.choice(_ALPHABET) for _position in range(entry.length))
     if entry.kind == "tls_certificate":
@@ -202,6 +205,8 @@ def remove(client: Client, *, namespace: str, name: str, check: bool) -> Outcome
 def _is_due(entry: Entry, values: dict[str, str], found: Object | None, where: str, now: dt.datetime) -> bool:
     if entry.name not in values:
         return True
+    if entry.value:
+        return values[entry.name] != entry.value
     if entry.kind != "tls_certificate" or found is None or not _is_ours(found):
         return False
     certificate(entry, values[entry.name], where)

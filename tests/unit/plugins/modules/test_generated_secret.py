@@ -61,6 +61,16 @@ def test_no_value_is_shown_at_any_verbosity(run: RunModule, fake_api: FakeApi) -
         assert json.dumps(value)[1:-1] not in outputs
 
 
+def test_a_given_value_reaches_the_secret_and_no_output(run: RunModule, fake_api: FakeApi) -> None:
+    value = "T1&eWbYXNWG1w1^YGKDPxAWJ@^et^&kX"
+    done = run(entries=[{"name": "token", "kind": "password", "value": value}])
+    secret = fake_api.find("Secret", "generated", "demo")
+    assert secret is not None
+    assert base64.b64decode(secret["data"]["token"]).decode() == value
+    assert value not in done.output
+    assert json.dumps(value)[1:-1] not in done.output
+
+
 def test_foreign_secret_is_refused_with_the_reason(run: RunModule, fake_api: FakeApi) -> None:
     metadata = {"name": "generated", "namespace": "demo"}
     fake_api.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {}})

@@ -114,6 +114,26 @@ def test_check_mode_writes_nothing_and_predicts(cluster: Cluster, tmp_path: Path
     assert not list(tmp_path.iterdir())
 
 
+def test_a_given_value_is_used_and_replaces_another_one(cluster: Cluster) -> None:
+    ensure(cluster, PASSWORD)
+    given = gs.Entry("auth", "password", value="given")
+    first, second = ensure(cluster, given), ensure(cluster, given)
+    assert (first.action, second.action) == ("configured", "unchanged")
+    assert cluster.value("s", "auth") == "given"
+    assert first.private == ["given"]
+    assert "given" not in repr(given)
+    assert ensure(cluster, gs.Entry("auth", "password", value="")).action == "unchanged"
+    assert cluster.value("s", "auth") == "given"
+
+
+def test_a_given_value_does_not_replace_that_of_a_foreign_secret(cluster: Cluster) -> None:
+    cluster.put("s", {"auth": "theirs"})
+    with pytest.raises(Refused, match="Secret demo/s exists, but Drystone did not create it"):
+        ensure(cluster, gs.Entry("auth", "password", value="given"))
+    assert ensure(cluster, gs.Entry("auth", "password", value="theirs")).action == "unchanged"
+    assert cluster.value("s", "auth") == "theirs"
+
+
 def test_missing_key_is_added_to_our_own_secret_only(cluster: Cluster) -> None:
     cluster.put("s", {"old": "kept"}, {"app.kubernetes.io/managed-by": "drystone"})
     assert ensure(cluster, PASSWORD).action == "configured"
