@@ -23,6 +23,9 @@ import yaml
 
 SCHEMAS_PACKAGE = "kubernetes_validate"
 KUSTOMIZATION = "kustomization.yaml"
+# A workload with a chart is deployed by Helm, with the values in the folder of the environment.
+CHARTS = "workloads/*/chart"
+VALUES = "values.yaml"
 # A reference from a schema to a shared definition
 REFERENCE = re.compile(r'#/\$defs/([^"]+)"')
 # Use the loader written in C if available; it is many times faster.
@@ -74,6 +77,11 @@ def find_schemas(version: str | None) -> Path:
     return there[wanted]
 
 
+def version_of(schemas: Path) -> str:
+    """Return the version of Kubernetes that schemas are for."""
+    return schemas.name.removesuffix("-local-strict")
+
+
 def load(path: Path) -> list[Any]:
     """Read every non-empty document of a YAML file."""
     with path.open(encoding="utf-8") as stream:
@@ -101,14 +109,48 @@ class Structure:
         # A component is valid even if no workload uses it today.
         for path in sorted((self.root / "components").glob(f"*/{KUSTOMIZATION}")):
             self._visit(path.parent)
-        documents = [path for pattern in ("*.yaml", "*.yml") for path in sorted(self.root.rglob(pattern))]
+        charts = sorted(self.root.glob(CHARTS))
+        for path in charts:
+            self._chart(path)
+        # Helm checks the files of a chart, whose templates are text until they are rendered.
+        documents = [
+            path
+            for pattern in ("*.yaml", "*.yml")
+            for path in sorted(self.root.rglob(pattern))
+            if not any(path.is_relative_to(chart) for chart in charts)
+        ]
         for path in documents:
             if path not in self.reached:
                 self.problem(path, "no kustomization refers to it: list it in one, or remove it")
         self._twice(documents)
         return self.problems
 
+    def chart(self, folder: Path) -> Path | None:
+        """Return the chart of a workload in an environment, or None if Kustomize builds it."""
+        chart = self.root / "workloads" / folder.name / "chart"
+        return chart if chart.is_dir() else None
+
+    def _chart(self, folder: Path) -> None:
+        path = folder / "Chart.yaml"
+        if not path.is_file():
+            self.problem(folder, "has no Chart.yaml")
+            return
+        try:
+            (chart,) = load(path)
+            repositories = [entry.get("repository", "") for entry in chart.get("dependencies", [])]
+        except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
+            self.problem(path, f"is not the description of one chart: {error}")
+            return
+        for repository in repositories:
+            if repository and not repository.startswith("file://"):
+                self.problem(path, f"{repository} is remote: this repository must contain everything that is deployed")
+
     def _environment(self, folder: Path) -> None:
+        if self.chart(folder):
+            self.reached.add(folder / VALUES)
+            if not (folder / VALUES).is_file():
+                self.problem(folder, f"has no {VALUES} for workloads/{folder.name}/chart")
+            return
         kustomization = self._visit(folder)
         if kustomization is None:
             return
@@ -191,7 +233,7 @@ def check_objects(environment: str, documents: list[dict[str, Any]]) -> Iterator
         if document.get("kind") == "Secret":
             yield f"{name} must not be in Git: let the platform create it"
         if namespace is None:
-            yield f"{name} is cluster-wide: only the platform may create such objects"
+            yield f"{name} has no namespace: only the platform may create cluster-wide objects"
         elif namespace != environment:
             yield f"{name} is for namespace {namespace} instead of {environment}"
         template = document.get("spec", {}).get("template", {})
@@ -208,7 +250,17 @@ def check_objects(environment: str, documents: list[dict[str, Any]]) -> Iterator
 
 def build(kustomize: str, folder: Path) -> tuple[str, str | None]:
     """Render one environment's workload. Return its YAML and, if it failed, kustomize's error."""
-    done = subprocess.run([kustomize, "build", str(folder)], capture_output=True, text=True, check=False)
+    return _render(kustomize, "build", str(folder))
+
+
+def build_chart(helm: str, chart: Path, folder: Path, version: str) -> tuple[str, str | None]:
+    """Render the chart of a workload like Argo CD, with the values of one environment."""
+    release = [folder.name, str(chart), f"--namespace={folder.parent.name}", f"--values={folder / VALUES}"]
+    return _render(helm, "template", *release, f"--kube-version={version}")
+
+
+def _render(*command: str) -> tuple[str, str | None]:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout, None if done.returncode == 0 else done.stderr.strip()
 
 
@@ -343,17 +395,27 @@ def check_schemas(
     return problems
 
 
-def validate(root: Path, kustomize: str, kubeconform: str, schemas: Path, definitions: Path) -> tuple[list[str], int]:
+def validate(
+    root: Path, kustomize: str, kubeconform: str, schemas: Path, definitions: Path, helm: str | None = None
+) -> tuple[list[str], int]:
     """Check the tree. Return the problems and the number of rendered objects."""
     structure = Structure(root)
     problems = structure.check()
+    charts = {folder: chart for folder in structure.environments if (chart := structure.chart(folder))}
+    helm = find_tool("helm", helm) if charts else ""
+
+    def render(folder: Path) -> tuple[str, str | None]:
+        if folder in charts:
+            return build_chart(helm, charts[folder], folder, version_of(schemas))
+        return build(kustomize, folder)
+
     rendered: dict[str, list[dict[str, Any]]] = {}
     with ThreadPoolExecutor() as pool:
-        builds = list(pool.map(lambda folder: build(kustomize, folder), structure.environments))
+        builds = list(pool.map(render, structure.environments))
     for folder, (text, error) in zip(structure.environments, builds, strict=True):
         name = str(folder.relative_to(root))
         if error:
-            problems.append(f"{name}: kustomize cannot build it: {error}")
+            problems.append(f"{name}: {'helm' if folder in charts else 'kustomize'} cannot build it: {error}")
             continue
         rendered[name] = [document for document in yaml.load_all(text, Loader=LOADER) if document]
         problems += [f"{name}: {problem}" for problem in check_objects(folder.parent.name, rendered[name])]
@@ -369,6 +431,7 @@ def main(arguments: list[str] | None = None) -> int:
         "root", nargs="?", type=Path, default=Path(__file__).parent, help="the tree to check (default: this folder)"
     )
     parser.add_argument("--kustomize", help="path of kustomize (default: from PATH or Drystone's cache)")
+    parser.add_argument("--helm", help="path of helm, for charts (default: from PATH or Drystone's cache)")
     parser.add_argument("--kubeconform", help="path of kubeconform (default: from PATH or Drystone's cache)")
     parser.add_argument(
         "--definitions", type=Path, help="folder with CustomResourceDefinitions (default: Drystone's cache)"
@@ -379,17 +442,16 @@ def main(arguments: list[str] | None = None) -> int:
         schemas = find_schemas(options.kubernetes_version)
         tools = find_tool("kustomize", options.kustomize), find_tool("kubeconform", options.kubeconform)
         definitions = options.definitions or cache() / "manifests"
-        problems, count = validate(options.root.resolve(), *tools, schemas, definitions)
+        problems, count = validate(options.root.resolve(), *tools, schemas, definitions, options.helm)
     except Unusable as error:
         print(f"cannot validate {options.root}: {error}", file=sys.stderr)
         return 2
     for problem in problems:
         print(problem, file=sys.stderr)
-    version = schemas.name.removesuffix("-local-strict")
     if problems:
         print(f"{len(problems)} problems in {options.root}", file=sys.stderr)
         return 1
-    print(f"{options.root}: {count} objects valid against the schemas of Kubernetes {version}")
+    print(f"{options.root}: {count} objects valid against the schemas of Kubernetes {version_of(schemas)}")
     return 0
 
 

@@ -136,6 +136,61 @@ def test_a_structural_problem_is_named(
     assert f"{path}: {problem}" in validate.Structure(tree(**changes)).check()
 
 
+CHART = "apiVersion: v2\nname: app\nversion: 1.0.0\n"
+TEMPLATE = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: {{ .Release.Name }}, namespace: {{ .Release.Namespace }}}
+data: {a: {{ .Values.a | quote }}}
+"""
+CHARTED: dict[str, str | None] = {
+    "workloads/app/chart/Chart.yaml": CHART,
+    "workloads/app/chart/values.yaml": 'a: "1"\n',
+    "workloads/app/chart/values.schema.json": '{"additionalProperties": false, "properties": {"a": {}}}',
+    "workloads/app/chart/templates/config.yaml": TEMPLATE,
+    "environments/dev/app/values.yaml": 'a: "2"\n',
+}
+
+
+def test_a_workload_with_a_chart_needs_only_values_in_an_environment(tree: Callable[..., Path]) -> None:
+    assert validate.Structure(tree(**CHARTED)).check() == []
+
+
+def test_a_chart_may_be_there_without_an_environment(tree: Callable[..., Path]) -> None:
+    charted = {name: text for name, text in CHARTED.items() if name.startswith("workloads/")}
+    assert validate.Structure(tree(**charted)).check() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (
+            {"environments/dev/app/values.yaml": None},
+            "environments/dev/app: has no values.yaml for workloads/app/chart",
+        ),
+        (
+            {"environments/dev/app/kustomization.yaml": OVERLAY},
+            "environments/dev/app/kustomization.yaml: no kustomization refers to it: list it in one, or remove it",
+        ),
+        ({"environments/dev/other/values.yaml": "a: 1"}, "environments/dev/other: has no kustomization.yaml"),
+        ({"workloads/app/chart/Chart.yaml": None}, "workloads/app/chart: has no Chart.yaml"),
+        (
+            {"workloads/app/chart/Chart.yaml": "- app"},
+            "workloads/app/chart/Chart.yaml: is not the description of one chart: 'list' object has no attribute 'get'",
+        ),
+        (
+            {
+                "workloads/app/chart/Chart.yaml": f"{CHART}dependencies: [{{name: b, repository: 'https://example.com'}}]"
+            },
+            "workloads/app/chart/Chart.yaml: https://example.com is remote: this repository must contain",
+        ),
+    ],
+)
+def test_a_problem_of_a_chart_is_named(tree: Callable[..., Path], changes: dict[str, str | None], problem: str) -> None:
+    found = validate.Structure(tree(**{**CHARTED, **changes})).check()
+    assert [one for one in found if one.startswith(problem)], found
+
+
 def test_a_reference_must_not_leave_the_tree(tree: Callable[..., Path], tmp_path: Path) -> None:
     root = tree(**{"workloads/web/kustomization.yaml": "resources: [config.yaml, ../../../outside.yaml]"})
     (expected,) = validate.Structure(root).check()
@@ -213,7 +268,7 @@ def test_a_workload_selects_its_own_pods() -> None:
         ("ConfigMap", "dev", None),
         ("ConfigMap", "prod", "ConfigMap x is for namespace prod instead of dev"),
         ("Secret", "dev", "Secret x must not be in Git: let the platform create it"),
-        ("Namespace", None, "Namespace x is cluster-wide: only the platform may create such objects"),
+        ("Namespace", None, "Namespace x has no namespace: only the platform may create cluster-wide objects"),
     ],
 )
 def test_objects_stay_in_their_environment(kind: str, namespace: str | None, problem: str | None) -> None:
@@ -340,6 +395,66 @@ def test_a_build_that_fails_is_reported_with_its_folder(tree: Callable[..., Path
     assert count == 0
     assert problem.startswith("environments/dev/web: kustomize cannot build it: ")
     assert "/nowhere" in problem
+
+
+@pytest.fixture(scope="session")
+def helm() -> str:
+    try:
+        return validate.find_tool("helm", None)
+    except validate.Unusable as error:
+        pytest.skip(f"needs the real helm, which `make up` and `make test` provide: {error}")
+
+
+def test_a_chart_is_rendered_with_the_values_of_the_environment(
+    tree: Callable[..., Path], tools: tuple[str, str], helm: str
+) -> None:
+    root = tree(**CHARTED)
+    problems, count = validate.validate(root, *tools, validate.find_schemas(None), root / "none", helm)
+    assert (problems, count) == ([], 2)
+    text, _ = validate.build_chart(helm, root / "workloads/app/chart", root / "environments/dev/app", "v1.36.0")
+    (config,) = yaml.safe_load_all(text)
+    assert (config["metadata"], config["data"]) == ({"name": "app", "namespace": "dev"}, {"a": "2"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"environments/dev/app/values.yaml": "b: 1"}, "additional properties 'b' not allowed"),
+        ({"workloads/app/chart/templates/config.yaml": "{{ .Values.a.b.c }}"}, "helm cannot build it: Error: "),
+        (
+            {"workloads/app/chart/templates/config.yaml": TEMPLATE.replace("\ndata:", "\ndataa:")},
+            "ConfigMap app: '': additional properties 'dataa' not allowed",
+        ),
+        (
+            {
+                "workloads/app/chart/templates/config.yaml": TEMPLATE.replace(
+                    ", namespace: {{ .Release.Namespace }}", ""
+                )
+            },
+            "ConfigMap app has no namespace: only the platform may create cluster-wide objects",
+        ),
+        (
+            {"workloads/app/chart/templates/config.yaml": TEMPLATE.replace("ConfigMap", "Secret")},
+            "Secret app must not be in Git: let the platform create it",
+        ),
+    ],
+)
+def test_an_invalid_rendered_chart_is_reported_with_its_folder(
+    tree: Callable[..., Path], tools: tuple[str, str], helm: str, changes: dict[str, str | None], problem: str
+) -> None:
+    root = tree(**{**CHARTED, **changes})
+    problems, _ = validate.validate(root, *tools, validate.find_schemas(None), root / "none", helm)
+    assert len(problems) == 1
+    assert problems[0].startswith("environments/dev/app: ")
+    assert problem in problems[0]
+
+
+def test_helm_is_needed_only_if_a_workload_has_a_chart(tree: Callable[..., Path], tools: tuple[str, str]) -> None:
+    root = tree()
+    assert validate.validate(root, *tools, validate.find_schemas(None), root / "none", "/nowhere")[0] == []
+    tree(**CHARTED)
+    with pytest.raises(validate.Unusable, match="there is no helm at /nowhere"):
+        validate.validate(root, *tools, validate.find_schemas(None), root / "none", "/nowhere")
 
 
 def test_the_command_says_what_it_checked(tools: tuple[str, str]) -> None:
