@@ -19,7 +19,8 @@ PLAYBOOK = ansible-playbook --inventory "$(INVENTORY)"
 GATE := scripts/gate.sh
 # ansible-test checks only the Ansible content; the other gates check the rest.
 SANITY := changelogs/ galaxy.yml meta/ playbooks/ plugins/ roles/
-SCRIPTS := $(wildcard scripts/*.sh benchmarks/*/*.sh bundle/images/*/*.sh) .ci/run
+SCRIPTS := $(wildcard scripts/*.sh benchmarks/*/*.sh bundle/images/*/*.sh) .ci/run app/rokken/database/database \
+  app/rokken/database/entrypoint
 
 export PATH := $(VENV)/bin:$(PATH)
 export PYTHON
@@ -64,6 +65,10 @@ test: check  ## run check, then the tests of all roles on one cluster that is re
 .PHONY: test-inventories
 test-inventories: $(DEV_READY)  ## take every inventory from nothing to the end, a second time, and down, two at a time
 	python -m pytest --durations=20 --durations-min=5 tests/inventories
+
+.PHONY: test-browser
+test-browser: $(DEV_READY)  ## test the page of Rokken in Chromium; screenshots are in .cache/browser
+	python -m pytest -p no:cacheprovider tests/browser
 
 .PHONY: soak
 soak: $(DEV_READY)  ## run the long tests of content from Git on the test cluster; the cluster stays
@@ -131,5 +136,5 @@ gate-changelog:
 $(RUN_READY): requirements.txt scripts/venv.sh
 	@scripts/venv.sh .venv $< $@
 
-$(DEV_READY): requirements-dev.txt app/commit_publisher/requirements.txt app/greeter/requirements.txt app/hello/requirements.txt $(RUN_READY)
+$(DEV_READY): requirements-dev.txt $(wildcard app/*/requirements.txt app/*/*/requirements.txt) $(RUN_READY)
 	@scripts/venv.sh .venv $< $@
