@@ -127,9 +127,14 @@ class Probe:
             self.sleep(_PAUSE)
 
     def _choose(self, namespace: str) -> tuple[str, int]:
-        """Return the first Service of a namespace (by name) with an address, and its first TCP port."""
+        """Return the first Service of a namespace (by name) with an address, and its first TCP port.
+
+        Services of isolated Pods do not count: the policies of the application decide who may connect to them.
+        """
         services = self.api.list(self.api.resource_for("v1", "Service"), namespace).items
         for found in sorted(services, key=lambda one: str(one["metadata"]["name"])):
+            if "drystone.dev/isolation" in (found["metadata"].get("labels") or {}):
+                continue
             spec = found.get("spec") or {}
             ports = [one["port"] for one in spec.get("ports") or [] if one.get("protocol", "TCP") == "TCP"]
             if ports and spec.get("clusterIP") not in (None, "", "None"):

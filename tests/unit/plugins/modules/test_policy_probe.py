@@ -50,8 +50,16 @@ class Cluster:
             self.serve(namespace, service)
         self.kubelet.start()
 
-    def serve(self, namespace: str, service: str, *, ready: bool = True, ports: list[Object] | None = None) -> None:
-        metadata = {"name": service, "namespace": namespace}
+    def serve(
+        self,
+        namespace: str,
+        service: str,
+        *,
+        ready: bool = True,
+        ports: list[Object] | None = None,
+        labels: dict[str, str] | None = None,
+    ) -> None:
+        metadata = {"name": service, "namespace": namespace, "labels": labels or {}}
         spec = {"clusterIP": ADDRESSES[service], "ports": ports or []}
         self.api.put({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
         self.api.put(
@@ -242,6 +250,12 @@ def test_any_service_of_a_namespace_will_do(run: RunModule, cluster: Cluster) ->
         ("own", 80, "reached"),
         ("foreign", 8443, "timeout"),
     ]
+
+
+def test_a_service_of_isolated_pods_is_not_any_service(run: RunModule, cluster: Cluster) -> None:
+    cluster.serve("other", "foreign", ports=[{"port": 81}], labels={"drystone.dev/isolation": "namespace"})
+    done = run(OPEN, ANY)
+    assert "other has no Service with an address and a TCP port" in done.result["message"]
 
 
 def test_where_there_is_no_service_none_is_tried(run: RunModule) -> None:
