@@ -87,8 +87,8 @@ def make(folder: Path) -> None:
     (folder / "group_vars/all").mkdir(parents=True)
     (folder / "hosts.yml").write_text(HOSTS)
     (folder / "group_vars/all/main.yml").write_text(VARIABLES)
-    for part in ("components", "workloads"):
-        shutil.copytree(ROOT / "deploy" / part, folder / "deploy" / part)
+    for part in ("components", *(f"workloads/{name}" for names in WORKLOADS.values() for name in names)):
+        shutil.copytree(ROOT / "deploy" / part, folder / "deploy" / part, dirs_exist_ok=True)
     for environment, names in WORKLOADS.items():
         for name in names:
             target = folder / "deploy/environments" / environment / name
