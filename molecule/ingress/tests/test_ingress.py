@@ -76,7 +76,7 @@ def objects(name: str, image: str, host: str) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def web(kubectl: Kubectl, variables: dict[str, Any]) -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex[:8]}"
-    made = objects(name, variables["images"]["greeter"], "example.com")
+    made = objects(name, variables["images"]["greeter"], "web.example.com")
     kubectl.apply(*made)
     try:
         kubectl("rollout", "status", f"deployment/{name}", f"--namespace={NAMESPACE}", "--timeout=120s")
@@ -94,17 +94,17 @@ def ask(variables: dict[str, Any], host: str, path: str = "/app", scheme: str = 
 
 
 def test_the_host_routes_from_this_host(web: str, variables: dict[str, Any]) -> None:
-    assert wait_until(lambda: PAGE in ask(variables, "example.com").text, timeout=30)
-    answer = ask(variables, "example.com", "/app/x")
+    assert wait_until(lambda: PAGE in ask(variables, "web.example.com").text, timeout=30)
+    answer = ask(variables, "web.example.com", "/app/x")
     assert answer.status_code == 200
     assert answer.text == f"{PAGE} /app/x http"
 
 
 @pytest.mark.parametrize(
-    ("host", "path"), [("unknown.example.com", "/app"), ("example.com", "/"), ("example.com", "/apple")]
+    ("host", "path"), [("unknown.example.com", "/app"), ("web.example.com", "/"), ("web.example.com", "/apple")]
 )
 def test_an_unknown_host_or_path_gets_404(web: str, variables: dict[str, Any], host: str, path: str) -> None:
-    assert wait_until(lambda: PAGE in ask(variables, "example.com").text, timeout=30)
+    assert wait_until(lambda: PAGE in ask(variables, "web.example.com").text, timeout=30)
     answer = ask(variables, host, path)
     assert answer.status_code == 404
     assert PAGE not in answer.text
@@ -112,7 +112,7 @@ def test_an_unknown_host_or_path_gets_404(web: str, variables: dict[str, Any], h
 
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 def test_https_answers_as_well(web: str, variables: dict[str, Any]) -> None:
-    assert wait_until(lambda: PAGE in ask(variables, "example.com", scheme="https").text, timeout=30)
+    assert wait_until(lambda: PAGE in ask(variables, "web.example.com", scheme="https").text, timeout=30)
 
 
 def test_the_ingress_got_the_default_class_and_an_address(web: str, kubectl: Kubectl) -> None:
@@ -176,11 +176,11 @@ def test_what_traefik_may_do(kubectl: Kubectl) -> None:
 def test_its_metrics_are_served_inside_the_cluster_alone(
     web: str, kubectl: Kubectl, http: Http, variables: dict[str, Any]
 ) -> None:
-    assert wait_until(lambda: PAGE in ask(variables, "example.com").text, timeout=30)
+    assert wait_until(lambda: PAGE in ask(variables, "web.example.com").text, timeout=30)
     assert "traefik_entrypoint_requests_total" in http.get("ingress", "traefik-metrics", 9100, "/metrics").text
     ports = {port["name"] for port in kubectl.json("get", "service", "traefik", "--namespace=ingress")["spec"]["ports"]}
     assert ports == {"web", "websecure"}
-    assert ask(variables, "example.com", "/metrics").status_code == 404
+    assert ask(variables, "web.example.com", "/metrics").status_code == 404
 
 
 def test_a_lost_pod_comes_back_and_a_drifted_field_is_put_right(
@@ -192,12 +192,12 @@ def test_a_lost_pod_comes_back_and_a_drifted_field_is_put_right(
     done = Playbook("playbooks/deploy_platform.yml", {}, "--tags=ingress")
     assert done.code == 0, done.output
     kubectl("rollout", "status", "deployment/traefik", "--namespace=ingress", "--timeout=120s")
-    assert wait_until(lambda: not fails(variables) and PAGE in ask(variables, "example.com").text, timeout=30)
+    assert wait_until(lambda: not fails(variables) and PAGE in ask(variables, "web.example.com").text, timeout=30)
 
 
 def fails(variables: dict[str, Any]) -> bool:
     try:
-        ask(variables, "example.com")
+        ask(variables, "web.example.com")
     except requests.RequestException:
         return True
     return False
