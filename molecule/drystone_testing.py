@@ -206,3 +206,44 @@ class Git:
 
     def head(self) -> str:
         return self("ls-remote", self.url, "refs/heads/main").stdout.split()[0]
+
+
+class Repository:
+    """A clone of the repository, as a developer uses it."""
+
+    def __init__(self, git: Git, clone: Path) -> None:
+        self.git, self.clone = git, clone
+        done = git("clone", "--quiet", git.url, str(clone))
+        assert done.returncode == 0, done.stderr
+        self.start = self("rev-parse", "HEAD")
+
+    def __call__(self, *arguments: str) -> str:
+        done = self.git("-C", str(self.clone), *arguments)
+        assert done.returncode == 0, f"git {' '.join(arguments)}: {done.stderr}"
+        return done.stdout.strip()
+
+    def change(self, path: str, edit: Callable[[dict[str, Any]], object], message: str) -> str:
+        """Edit a YAML file, push it and return the commit."""
+        file = self.clone / path
+        content = yaml.safe_load(file.read_text())
+        edit(content)
+        file.write_text("---\n" + yaml.safe_dump(content))
+        self("commit", "--quiet", "--all", f"--message={message}")
+        return self.push()
+
+    def push(self) -> str:
+        self("push", "--quiet", "origin", "HEAD:main")
+        return self("rev-parse", "HEAD")
+
+    def restore(self) -> str:
+        """Push a commit with the files of the start."""
+        self("read-tree", "-u", "--reset", self.start)
+        self("commit", "--quiet", "--allow-empty", "--message=Restore the files")
+        return self.push()
+
+
+def deployed(kubectl: Kubectl, application: str, commit: str) -> bool:
+    """Return whether Argo CD has deployed a commit of an Application and everything in it is healthy."""
+    status = kubectl.json("get", "applications.argoproj.io", application, "--namespace=argocd")["status"]
+    sync = status["sync"]
+    return (sync["status"], sync["revision"], status["health"]["status"]) == ("Synced", commit, "Healthy")
