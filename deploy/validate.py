@@ -255,8 +255,21 @@ def build(kustomize: str, folder: Path) -> tuple[str, str | None]:
 
 def build_chart(helm: str, chart: Path, folder: Path, version: str) -> tuple[str, str | None]:
     """Render the chart of a workload like Argo CD, with the values of one environment."""
-    release = [folder.name, str(chart), f"--namespace={folder.parent.name}", f"--values={folder / VALUES}"]
-    return _render(helm, "template", *release, f"--kube-version={version}")
+    return _render(helm, "template", folder.name, str(chart), *_release(folder, version))
+
+
+def lint_chart(helm: str, chart: Path, folder: Path, version: str) -> str | None:
+    """Return what helm's linter finds in a chart with the values of one environment, or None."""
+    command = [helm, "lint", "--strict", str(chart), *_release(folder, version)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return None
+    found = [line for line in done.stdout.splitlines() if line.startswith(("[WARNING]", "[ERROR]"))]
+    return "; ".join(found) or done.stderr.strip()
+
+
+def _release(folder: Path, version: str) -> list[str]:
+    return [f"--namespace={folder.parent.name}", f"--values={folder / VALUES}", f"--kube-version={version}"]
 
 
 def _render(*command: str) -> tuple[str, str | None]:
@@ -405,9 +418,14 @@ def validate(
     helm = find_tool("helm", helm) if charts else ""
 
     def render(folder: Path) -> tuple[str, str | None]:
-        if folder in charts:
-            return build_chart(helm, charts[folder], folder, version_of(schemas))
-        return build(kustomize, folder)
+        if folder not in charts:
+            text, error = build(kustomize, folder)
+            return text, f"kustomize cannot build it: {error}" if error else None
+        text, error = build_chart(helm, charts[folder], folder, version_of(schemas))
+        if error:
+            return text, f"helm cannot build it: {error}"
+        found = lint_chart(helm, charts[folder], folder, version_of(schemas))
+        return text, f"helm lint: {found}" if found else None
 
     rendered: dict[str, list[dict[str, Any]]] = {}
     with ThreadPoolExecutor() as pool:
@@ -415,7 +433,7 @@ def validate(
     for folder, (text, error) in zip(structure.environments, builds, strict=True):
         name = str(folder.relative_to(root))
         if error:
-            problems.append(f"{name}: {'helm' if folder in charts else 'kustomize'} cannot build it: {error}")
+            problems.append(f"{name}: {error}")
             continue
         rendered[name] = [document for document in yaml.load_all(text, Loader=LOADER) if document]
         problems += [f"{name}: {problem}" for problem in check_objects(folder.parent.name, rendered[name])]

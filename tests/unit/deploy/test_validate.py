@@ -422,6 +422,10 @@ def test_a_chart_is_rendered_with_the_values_of_the_environment(
         ({"environments/dev/app/values.yaml": "b: 1"}, "additional properties 'b' not allowed"),
         ({"workloads/app/chart/templates/config.yaml": "{{ .Values.a.b.c }}"}, "helm cannot build it: Error: "),
         (
+            {"workloads/app/chart/templates/config.yaml": TEMPLATE.replace("name: {{", "name: App_{{")},
+            "helm lint: [WARNING] templates/config.yaml: object name does not conform to Kubernetes naming requirements",
+        ),
+        (
             {"workloads/app/chart/templates/config.yaml": TEMPLATE.replace("\ndata:", "\ndataa:")},
             "ConfigMap app: '': additional properties 'dataa' not allowed",
         ),
