@@ -52,7 +52,7 @@ validate: $(RUN_READY)  ## check all manifests and environments in deploy/
 
 ##@ Tests
 
-GATES := unit sanity ansible-lint package docs yamllint mypy changelog ruff format shellcheck
+GATES := unit sanity ansible-lint helm-unittest package docs yamllint mypy changelog ruff format shellcheck
 
 .PHONY: check
 check: $(DEV_READY)  ## run all checks that need no cluster
@@ -116,6 +116,8 @@ gate-ansible-lint:
 	@$(GATE) ansible-lint ansible-lint --offline --strict --nocolor -q
 gate-unit:
 	@$(GATE) unit python -m pytest --quiet --tb=short -p no:cacheprovider --numprocesses=$(JOBS) --dist=worksteal
+gate-helm-unittest:
+	@$(GATE) helm-unittest scripts/go_tool.sh helm-unittest --strict $(wildcard deploy/workloads/*/chart)
 gate-mypy:
 	@$(GATE) mypy scripts/mypy.sh
 gate-package:

@@ -113,15 +113,6 @@ def test_helm_lint_finds_nothing(helm: str) -> None:
         assert "WARNING" not in done.stdout
 
 
-def test_the_suites_of_the_chart_pass() -> None:
-    try:
-        tool = validate.find_tool("helm-unittest", None)
-    except validate.Unusable as error:
-        pytest.skip(f"needs helm-unittest, which Drystone does not install: {error}")
-    done = subprocess.run([tool, "--strict", str(CHART)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_the_notes_say_how_to_create_the_secret_and_to_send_a_request(helm: str, tmp_path: Path) -> None:
     # Helm shows notes only with a cluster, so render them as the content of a ConfigMap.
     copy = tmp_path / "chart"

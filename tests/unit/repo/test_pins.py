@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 # Go modules and their pins. Go adds the leading v, and v0 for modules that upstream numbers like this.
@@ -62,8 +63,14 @@ def test_the_staging_modules_are_those_of_kubernetes(root: Path, pins: dict[str,
         assert f"k8s.io/{module} => k8s.io/{module} v0.{minor}\n" in text
 
 
-def test_go_itself_is_at_the_pin(root: Path, pins: dict[str, str]) -> None:
-    directive = re.search(r"^go (\S+)$", (root / "bundle/go.mod").read_text(), re.MULTILINE)
+def test_charts_are_tested_with_the_pinned_helm(root: Path, pins: dict[str, str]) -> None:
+    required = required_modules((root / "tests/tools/go.mod").read_text())
+    assert required["helm.sh/helm/v3"] == pins["helm"]
+
+
+@pytest.mark.parametrize("path", ["bundle/go.mod", "tests/tools/go.mod"])
+def test_go_itself_is_at_the_pin(root: Path, pins: dict[str, str], path: str) -> None:
+    directive = re.search(r"^go (\S+)$", (root / path).read_text(), re.MULTILINE)
     assert directive is not None
     assert directive[1] == pins["go"]
 
