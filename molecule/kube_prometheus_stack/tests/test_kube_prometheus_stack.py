@@ -21,7 +21,7 @@ RECEIVER = "alert-receiver"
 ALERTS: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "roles/kube_prometheus_stack/files/alerts.yml").read_text())
 DASHBOARDS: dict[str, Any] = yaml.safe_load((ROOT / "roles/kube_prometheus_stack/files/dashboards.yml").read_text())
 # The metric that a dashboard depends on: without it, its panels may be empty.
-NEEDED = {"greeter": 'up{job="greeter"} == 1', "gitops": "argocd_app_info"}
+NEEDED = {"greeter": 'up{job="greeter"} == 1', "hello": 'up{job="hello"} == 1', "gitops": "argocd_app_info"}
 PANELS = [
     pytest.param(name, panel, legend, id=f"{name}: {panel['title']}: {legend}")
     for name, dashboard in DASHBOARDS.items()

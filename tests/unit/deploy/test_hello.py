@@ -297,6 +297,24 @@ def test_an_analysis_without_metrics_is_refused(helm: str) -> None:
     assert "canary.analysis.enabled needs serviceMonitor.enabled: true" in done.stderr
 
 
+# --- alerts and dashboard ---
+
+
+@pytest.mark.parametrize("name", ["alerts", "dashboards"])
+def test_alerts_and_dashboards_ask_for_metrics_and_labels_of_the_service(name: str) -> None:
+    service = server.create_app(server.Settings("T")).test_client()
+    service.get("/app")
+    exposed = service.get("/metrics").text
+    described = yaml.safe_load((ROOT / f"roles/kube_prometheus_stack/files/{name}.yml").read_text("utf-8"))["hello"]
+    queries = json.dumps(described).replace('\\"', '"')
+    asked = set(re.findall(r"\bhello_\w+", queries))
+    assert len(asked) >= 2
+    for metric in asked:
+        assert f"\n{metric}{{" in exposed
+    for key, value in re.findall(r'\b(route|outcome)="([^"]*)"', queries):
+        assert f'{key}="{value}"' in exposed
+
+
 # --- refusals ---
 
 
