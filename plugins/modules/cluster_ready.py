@@ -34,7 +34,8 @@ requirements:
 options:
   kubeconfig:
     description:
-      - Path of the kubeconfig file. Required for every condition except C(http) with a full URL. The module ignores
+      - Path of the kubeconfig file. Required for every condition except C(http) with a full URL and without
+        C(secret_headers). The module ignores
         the environment variables E(KUBECONFIG) and C(K8S_AUTH_*), so that it cannot use another cluster by accident.
     required: false
   timeout:
@@ -158,11 +159,35 @@ options:
                 empty.
             type: str
           headers:
-            description: Headers to send, such as C(Host). Ansible logs them, so put a token into C(bearer_token).
+            description: Headers to send, such as C(Host). Ansible logs them, so use C(bearer_token) or
+              C(secret_headers) for a token.
             type: dict
           bearer_token:
             description: Token to send in the C(Authorization) header.
             type: str
+          secret_headers:
+            description:
+              - Headers whose values are in Secrets of the cluster. The module reads the Secrets itself before each
+                request and never shows the values.
+            type: list
+            elements: dict
+            suboptions:
+              header:
+                description: Name of the header, such as V(X-Auth-Token).
+                type: str
+                required: true
+              namespace:
+                description: Namespace of the Secret.
+                type: str
+                required: true
+              name:
+                description: Name of the Secret.
+                type: str
+                required: true
+              key:
+                description: Key of the Secret.
+                type: str
+                required: true
           ca_path:
             description: File with the certificate authorities to trust instead of those of the system.
             type: path
@@ -236,6 +261,23 @@ EXAMPLES = r"""
       - workloads:
           namespaces: [reloader]
         timeout: 60
+
+- name: Check that a service answers only with the token in a Secret
+  drystone.platform.cluster_ready:
+    kubeconfig: ~/.local/state/drystone/drystone-dev/kubeconfig
+    conditions:
+      - http:
+          url: http://127.0.0.1:8080/app
+          headers: {Host: example.com}
+          status: 401
+      - http:
+          url: http://127.0.0.1:8080/app
+          headers: {Host: example.com}
+          secret_headers:
+            - header: X-Auth-Token
+              namespace: production
+              name: hello
+              key: token
 
 - name: Wait for the metrics API and a volume
   drystone.platform.cluster_ready:

@@ -51,6 +51,18 @@ CONDITIONS: dict[str, Spec] = {
         "expression": _TEXT,
         "headers": {"type": "dict"},
         "bearer_token": {"type": "str", "no_log": True},
+        # These are names of Secrets and keys, not their values.
+        "secret_headers": {
+            "type": "list",
+            "elements": "dict",
+            "no_log": False,
+            "options": {
+                "header": _NEEDED,
+                "namespace": _NEEDED,
+                "name": _NEEDED,
+                "key": {**_NEEDED, "no_log": False},
+            },
+        },
         "ca_path": {"type": "path"},
         "validate_certs": {"type": "bool", "default": True},
     },

@@ -79,7 +79,7 @@ class Condition:
     @property
     def of_cluster(self) -> bool:
         """Whether the condition needs the API server."""
-        return bool(self.wants) or (self.check is not None and self.check.of_api_server)
+        return bool(self.wants) or (self.check is not None and self.check.of_cluster)
 
 
 def build_conditions(conditions: Iterable[Options]) -> list[Condition]:
@@ -187,9 +187,9 @@ def _http(options: Options) -> Condition:
     check = HttpCheck.from_options(options)
 
     def judge(view: View) -> list[Item]:
-        return [Item(view.answer(check), "URL", "", check.url)]
+        return [Item(view.answer(check), "URL", "", check.name)]
 
-    return Condition("http", f"http {check.url}", judge, check=check)
+    return Condition("http", f"http {check.name}", judge, check=check)
 
 
 def _objects(kind: str, title: str, want: Want, options: Options, rule: Callable[[Object], Status]) -> Condition:

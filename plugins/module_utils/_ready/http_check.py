@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import typing as t
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from ansible.module_utils.basic import missing_required_lib
 
-from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput
+from ansible_collections.drystone.platform.plugins.module_utils._errors import ApiUnavailable, InvalidInput
 from ansible_collections.drystone.platform.plugins.module_utils._kstatus.common import Status, not_ready, ready
 from ansible_collections.drystone.platform.plugins.module_utils._kube.http import Transport
 from ansible_collections.drystone.platform.plugins.module_utils._ready.expression import Expression
@@ -28,6 +29,33 @@ except ImportError:
     HAS_REQUESTS = False
 
 _MOST = 1 << 20
+
+
+@dataclass(frozen=True)
+class SecretHeader:
+    """A header whose value is a key of a Secret. It is read for each request and never shown."""
+
+    header: str
+    namespace: str
+    name: str
+    key: str
+
+    def read(self, transport: Transport) -> tuple[bytes, str]:
+        """Return the value, and the problem if there is no value."""
+        secret = f"Secret {self.namespace}/{self.name}"
+        path = f"/api/v1/namespaces/{quote(self.namespace)}/secrets/{quote(self.name)}"
+        try:
+            answer = transport.request("GET", path, retry_for=0)
+        except ApiUnavailable as error:
+            return b"", f"{secret} cannot be read: {error}"
+        if answer.status != 200:
+            return b"", f"{secret} cannot be read: the API server answered {answer.status}"
+        value = base64.b64decode(((answer.json() or {}).get("data") or {}).get(self.key, ""))
+        if not value:
+            return b"", f"{secret} has no value under the key {self.key}"
+        if value.strip() != value or any(byte < 32 or byte == 127 for byte in value):
+            return b"", f"the key {self.key} of {secret} is not one line of text without spaces at its ends"
+        return value, ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +71,7 @@ class HttpCheck:
     expression: Expression | None
     headers: tuple[tuple[str, str], ...]
     bearer_token: str
+    secret_headers: tuple[SecretHeader, ...]
     verify: bool | str
 
     @classmethod
@@ -50,7 +79,7 @@ class HttpCheck:
         """Build a check from all suboptions of the http condition, and refuse an invalid URL or expression."""
         url = options["url"]
         if url.startswith("/"):
-            own = [name for name in ("headers", "bearer_token", "ca_path") if options[name]]
+            own = [name for name in ("headers", "bearer_token", "secret_headers", "ca_path") if options[name]]
             if own:
                 raise InvalidInput(
                     f"url {url!r} is requested from the API server with the kubeconfig's credentials. Remove {own[0]}, "
@@ -66,6 +95,7 @@ class HttpCheck:
             expression=Expression(options["expression"]) if options["expression"] else None,
             headers=tuple((options["headers"] or {}).items()),
             bearer_token=options["bearer_token"] or "",
+            secret_headers=tuple(SecretHeader(**one) for one in options["secret_headers"] or ()),
             verify=options["ca_path"] if verify and options["ca_path"] else verify,
         )
 
@@ -74,13 +104,31 @@ class HttpCheck:
         """Whether the request goes to the API server of the kubeconfig."""
         return self.url.startswith("/")
 
+    @property
+    def of_cluster(self) -> bool:
+        """Whether the check needs the API server of the kubeconfig."""
+        return self.of_api_server or bool(self.secret_headers)
+
+    @property
+    def name(self) -> str:
+        """The URL, with the host whose answer is expected if it is another one."""
+        host = next((value for name, value in self.headers if name.lower() == "host"), "")
+        return f"{self.url} (host {host})" if host else self.url
+
     def probe(self, timeout: float, transport: Transport | None = None) -> Status:
         """Send one request. The transport is the connection to the API server."""
+        if self.of_cluster and transport is None:
+            raise InvalidInput(f"Set kubeconfig: the request of {self.url} needs the API server.")
         if self.of_api_server:
-            if transport is None:
-                raise InvalidInput(f"Set kubeconfig: {self.url} is requested from the API server.")
-            return self._probe_api_server(timeout, transport)
-        headers = dict(self.headers)
+            return self._probe_api_server(timeout, t.cast(Transport, transport))
+        headers: dict[str, str | bytes] = dict(self.headers)
+        secrets = []
+        for given in self.secret_headers:
+            value, problem = given.read(t.cast(Transport, transport))
+            if problem:
+                return not_ready(problem)
+            headers[given.header] = value
+            secrets.append(value)
         if self.bearer_token:
             headers["Authorization"] = f"Bearer {self.bearer_token}"
         try:
@@ -91,6 +139,8 @@ class HttpCheck:
                     self.url, headers=headers, timeout=timeout, verify=self.verify, allow_redirects=False, stream=True
                 ) as answer:
                     content = answer.raw.read(_MOST, decode_content=True)
+                    for value in secrets:
+                        content = content.replace(value, b"***")
                     return self._judge(answer.status_code, answer.headers.get("Location"), content, answer.encoding)
         except (requests.RequestException, OSError) as error:
             return not_ready(f"no answer: {_root_cause(error)}")

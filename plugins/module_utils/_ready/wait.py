@@ -70,7 +70,7 @@ class ClusterReady:
     ) -> None:
         self._world = World(conditions)
         if api is None and any(condition.of_cluster for condition in conditions):
-            needed = "Set kubeconfig: all conditions except http with a full URL need a cluster."
+            needed = "Set kubeconfig: all conditions except http with a full URL and no secret_headers need a cluster."
             raise InvalidInput(needed)
         self._watchers = Watchers(
             self._world, api, retry_after=retry_after, probe_every=probe_every, probe_timeout=probe_timeout

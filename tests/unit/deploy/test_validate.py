@@ -423,7 +423,7 @@ def test_a_chart_is_rendered_with_the_values_of_the_environment(
         ({"workloads/app/chart/templates/config.yaml": "{{ .Values.a.b.c }}"}, "helm cannot build it: Error: "),
         (
             {"workloads/app/chart/templates/config.yaml": TEMPLATE.replace("name: {{", "name: App_{{")},
-            "helm lint: [WARNING] templates/config.yaml: object name does not conform to Kubernetes naming requirements",
+            "helm lint: [WARNING] templates/config.yaml: object name does not conform",
         ),
         (
             {"workloads/app/chart/templates/config.yaml": TEMPLATE.replace("\ndata:", "\ndataa:")},

@@ -95,6 +95,10 @@ def test_check_mode_before_there_is_a_cluster(run: RunModule, tmp_path: Path) ->
         ([{"crds": {}}], "missing required arguments: names found in conditions -> crds"),
         ([{"resources": {"api_version": "v1", "kind": "Pod", "expression": "a ||"}}], "is not valid JMESPath"),
         ([_NODES], "Set kubeconfig: all conditions except http"),
+        (
+            [{"http": {"url": "http://127.0.0.1:9/", "secret_headers": [{}]}}],
+            "missing required arguments: header, key, name, namespace found in conditions -> http -> secret_headers",
+        ),
     ],
 )
 def test_wrong_input_is_refused_at_once(run: RunModule, conditions: list[dict[str, t.Any]], message: str) -> None:

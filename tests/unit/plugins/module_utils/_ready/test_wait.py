@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import queue
 import socket
 import threading
@@ -641,6 +642,55 @@ def test_http_headers_and_token_are_sent_and_proxies_ignored(
     assert site.seen[0]["Authorization"] == "Bearer canary"
 
 
+TOKEN = {"header": "X-Auth-Token", "namespace": "dev", "name": "web", "key": "token"}
+
+
+def secret(value: str) -> Object:
+    data = {"token": base64.b64encode(value.encode()).decode()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "web", "namespace": "dev"}, "data": data}
+
+
+@pytest.mark.parametrize("value", ["T1&eWbYXNWG1w1^YGKDPxAWJ@^et^&kX", "grüße ✓"])
+def test_a_header_is_sent_with_the_value_in_a_secret(server: FakeApi, waiting: Waiting, site: Site, value: str) -> None:
+    server.put(secret(value))
+    assert waiting.wait({"http": {"url": site.url, "secret_headers": [TOKEN]}})["ready"]
+    assert site.seen[0]["X-Auth-Token"].encode("latin-1").decode() == value
+
+
+def test_the_value_in_a_secret_is_not_shown_even_if_the_answer_contains_it(
+    server: FakeApi, waiting: Waiting, site: Site
+) -> None:
+    server.put(secret("canary"))
+    site.status, site.body = 401, "the token canary is wrong"
+    waiting.clock.tick = 1
+    wanted = {"url": site.url, "headers": {"host": "example.com"}, "secret_headers": [TOKEN]}
+    error = waiting.fails({"http": wanted}, timeout=3)
+    (item,) = unmet(error)
+    assert item["name"] == f"{site.url} (host example.com)"
+    assert item["reason"] == "answered 401, not 200: the token *** is wrong"
+    assert "canary" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "Secret dev/web cannot be read: the API server answered 404"),
+        ("", "Secret dev/web has no value under the key token"),
+        ("can\nary", "the key token of Secret dev/web is not one line of text without spaces at its ends"),
+        ("canary ", "the key token of Secret dev/web is not one line of text without spaces at its ends"),
+    ],
+)
+def test_without_a_usable_value_in_the_secret_nothing_is_requested(
+    server: FakeApi, waiting: Waiting, site: Site, value: str | None, reason: str
+) -> None:
+    if value is not None:
+        server.put(secret(value))
+    waiting.clock.tick = 1
+    error = waiting.fails({"http": {"url": site.url, "secret_headers": [TOKEN]}}, timeout=3)
+    assert [item["reason"] for item in unmet(error)] == [reason]
+    assert site.seen == []
+
+
 @pytest.mark.parametrize(("expression", "holds"), [("gitVersion", True), ("nothing", False)])
 def test_a_path_is_asked_of_the_api_server_with_its_credentials(waiting: Waiting, expression: str, holds: bool) -> None:
     url = "/version"
@@ -684,6 +734,7 @@ def test_http_with_nobody_there_tells_what_the_system_said(waiting: Waiting) -> 
         ({"http": {"url": "greeter:8000"}}, "is not an http or https URL"),
         ({"http": {"url": "http://me:canary@host/"}}, "url contains credentials"),
         ({"http": {"url": "/readyz", "bearer_token": "canary"}}, "Remove bearer_token"),
+        ({"http": {"url": "/readyz", "secret_headers": [TOKEN]}}, "Remove secret_headers"),
     ],
 )
 def test_wrong_condition_is_refused_before_anything_is_asked(condition: Object, message: str) -> None:
