@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COPIED = (
     "ansible.cfg",
     "collections",
+    "deploy",
     "docs",
     "galaxy.yml",
     "inventories",

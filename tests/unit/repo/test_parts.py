@@ -79,14 +79,15 @@ NAMES = [
     *("__workloads_conditions", "__workloads_repository"),
 ]
 LISTED: list[str] = yaml.safe_load((ROOT / "roles/common/defaults/main.yml").read_text())["drystone_parts"]
-WITHOUT = [name for name in LISTED if name not in ("ingress", "argo_rollouts")]
+WITHOUT = [name for name in LISTED if name not in ("metrics_server", "reloader")]
+NO_ACCESS = [name for name in LISTED if name not in ("ingress", "argo_rollouts")]
 OWN_REPOSITORY = {"workloads_repo_url": "https://git.example.org/a.git"}
 HERE = {"git_sync_workloads": [{"name": "a", "namespace": "dev", "repository": "here"}]}
 CASES: dict[str, Object] = {
     "default": {},
     "timeout": {"variables": {"argocd_timeout": 17}},
     "listed": {"variables": {"drystone_parts": WITHOUT}},
-    "skipped": {"variables": {"ansible_skip_tags": ["ingress", "argo_rollouts"]}},
+    "skipped": {"variables": {"ansible_skip_tags": ["metrics_server", "reloader"]}},
     "unmonitored": {"variables": {"ansible_skip_tags": ["kube_prometheus_stack", "workloads"]}},
     "own repository": {"variables": OWN_REPOSITORY},
     "other names": {"variables": {**OTHER_NAMES, **MONITORING}, "templates": TEMPLATES, "names": NAMES},
@@ -94,6 +95,9 @@ CASES: dict[str, Object] = {
     "list": {"variables": {"drystone_parts": [name for name in LISTED if name != "argocd"]}},
     "tags": {"variables": {"ansible_skip_tags": ["guardrails", "workloads", "git_sync", "ingress"]}},
     "switched off": {"variables": {**OWN_REPOSITORY, **HERE}},
+    "without access": {"variables": {"drystone_parts": NO_ACCESS}},
+    "without access and hello": {"variables": {"drystone_parts": NO_ACCESS, "drystone_environments": ["staging"]}},
+    "without access, own repository": {"variables": {"drystone_parts": NO_ACCESS, **OWN_REPOSITORY}},
 }
 
 
@@ -245,6 +249,39 @@ def test_other_names_of_namespaces_arrive_everywhere(cases: dict[str, Object]) -
 )
 def test_a_choice_that_cannot_work_is_refused(cases: dict[str, Object], case: str, message: str) -> None:
     assert any(problem.startswith(message) for problem in cases[case]["problems"]), cases[case]
+
+
+def test_hello_and_rokken_require_argo_rollouts_and_the_ingress_controller(cases: dict[str, Object]) -> None:
+    assert cases["without access"]["problems"] == [
+        f"workloads requires {part}, which drystone_parts does not list. Deploy {part}, or remove workloads as well"
+        for part in ("argo_rollouts", "ingress")
+    ]
+    for case in ("without access and hello", "without access, own repository"):
+        assert "workloads" in cases[case]["parts"]
+
+
+@pytest.mark.parametrize(
+    ("files", "required"),
+    [
+        ({}, set()),
+        ({"hello/values.yaml": "kind: Rollout"}, {"argo_rollouts", "ingress"}),
+        ({"hello/values.yaml": "kind: Rollout\ningress: {enabled: false}"}, {"argo_rollouts"}),
+        ({"hello/values.yaml": "kind: Deployment\ningress: {hosts: [a.example.com]}"}, {"ingress"}),
+        ({"hello/values.yaml": "ingress: {enabled: false}"}, set()),
+        ({"rokken/kustomization.yaml": "namespace: qa"}, {"ingress"}),
+        ({"greeter/kustomization.yaml": "namespace: qa"}, set()),
+    ],
+)
+def test_the_environments_decide_what_their_workloads_require(
+    tmp_path: Path, files: dict[str, str], required: set[str]
+) -> None:
+    for name, text in files.items():
+        path = tmp_path / "deploy/environments/qa" / name
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    given = {"drystone_environments": ["qa"], "git_server_source": str(tmp_path / "deploy")}
+    (found,) = render(tmp_path / "rendered", {"variables": given})
+    assert set(found["parts"]["workloads"]["requires"]) & {"argo_rollouts", "ingress"} == required
 
 
 def test_it_is_refused_before_anything_is_made() -> None:
