@@ -315,6 +315,19 @@ def test_alerts_and_dashboards_ask_for_metrics_and_labels_of_the_service(name: s
         assert f'{key}="{value}"' in exposed
 
 
+# --- documents ---
+
+
+def test_the_readme_shows_the_answers_of_the_service() -> None:
+    client = server.create_app(server.Settings("T")).test_client()
+    shown = re.findall(
+        r"^\$ curl .*X-Auth-Token: \$TOKEN.*\n(.+)\n\$ curl .*\n(.+)$", (ROOT / "README.md").read_text(), re.MULTILINE
+    )
+    right, missing = client.get("/app", headers={"X-Auth-Token": "T"}), client.get("/app")
+    assert (right.status_code, missing.status_code) == (200, 401)
+    assert shown == [(right.text.strip(), missing.text.strip())]
+
+
 # --- refusals ---
 
 
