@@ -52,7 +52,8 @@ validate: $(RUN_READY)  ## check all manifests and environments in deploy/
 
 ##@ Tests
 
-GATES := unit sanity ansible-lint helm-unittest package docs yamllint mypy changelog ruff format shellcheck
+LINTERS := ansible-lint mypy bandit ruff format yamllint hadolint shellcheck actionlint zizmor
+GATES := unit sanity helm-unittest package docs changelog $(LINTERS)
 
 .PHONY: check
 check: $(DEV_READY)  ## run all checks that need no cluster
@@ -77,7 +78,7 @@ soak: $(DEV_READY)  ## run the long tests of content from Git on the test cluste
 
 .PHONY: lint
 lint: $(DEV_READY)  ## run only the linters
-	@$(MAKE) --keep-going --output-sync --jobs=$(JOBS) $(addprefix gate-,yamllint ruff format mypy ansible-lint shellcheck)
+	@$(MAKE) --keep-going --output-sync --jobs=$(JOBS) $(addprefix gate-,$(LINTERS))
 
 .PHONY: readme
 readme: $(RUN_READY)  ## write the tables of the READMEs: variables of roles, modules
@@ -130,8 +131,16 @@ gate-ruff:
 	@$(GATE) ruff ruff check
 gate-format:
 	@$(GATE) format ruff format --check --diff
+gate-bandit:
+	@$(GATE) bandit bandit --quiet --configfile pyproject.toml --recursive app bundle deploy plugins roles scripts
 gate-shellcheck:
 	@$(GATE) shellcheck shellcheck $(SCRIPTS)
+gate-hadolint:
+	@$(GATE) hadolint hadolint $$(git ls-files '*Dockerfile')
+gate-actionlint:
+	@$(GATE) actionlint scripts/go_tool.sh actionlint
+gate-zizmor:
+	@$(GATE) zizmor zizmor --offline --no-progress .github/workflows
 gate-changelog:
 	@$(GATE) changelog antsibull-changelog lint
 

@@ -202,7 +202,8 @@ class Publisher:
             except (Unreadable, ApiError) as error:
                 problem = str(error)
                 self._metrics.failed()
-                pause = min(self._pause[0] * 2**failures, self._pause[1]) * random.uniform(0.75, 1)  # noqa: S311  no secret
+                spread = random.uniform(0.75, 1)  # noqa: S311  no secret  # nosec B311
+                pause = min(self._pause[0] * 2**failures, self._pause[1]) * spread
                 pause = max(pause, min(getattr(error, "retry_after", 0), LONGEST_RETRY_AFTER))
                 failures = min(failures + 1, 16)
                 self._log("error", f"not published: {problem}", retry_in_seconds=round(pause, 1))

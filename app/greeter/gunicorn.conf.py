@@ -23,7 +23,7 @@ worker_class = "gthread"
 threads = 8
 
 # The root file system is read-only: the worker's heartbeat file is in memory, and there is no control socket.
-worker_tmp_dir = "/dev/shm"  # noqa: S108 -- the one place that is writable in any container
+worker_tmp_dir = "/dev/shm"  # noqa: S108 -- the one place that is writable in any container  # nosec B108
 control_socket_disable = True
 
 # Time for requests in flight after SIGTERM. With the preStop pause it is below terminationGracePeriodSeconds.

@@ -47,7 +47,7 @@ class Settings:
     statement_timeout_sec: float = 5
     retry_sec: float = 5
     migration_wait_sec: float = 120
-    bind_host: str = "0.0.0.0"  # noqa: S104 -- a container has one network, and policies limit who reaches it
+    bind_host: str = "0.0.0.0"  # noqa: S104 -- a container has one network, and policies limit who reaches it  # nosec B104
     bind_port: int = 8000
 
     @classmethod

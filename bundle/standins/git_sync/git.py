@@ -73,7 +73,7 @@ class Git:
         self._children = children
         self._environment = made
         self._password_file = options.password_file
-        self._password = ""
+        self._password = ""  # nosec B105  # there is none yet
 
     def read_password(self) -> None:
         """Check that there is a password before Git needs it, and keep it to redact it in errors."""

@@ -17,7 +17,10 @@ import typing as t
 Object = dict[str, t.Any]
 
 AUTO = "reloader.stakater.com/auto"
-NAMED = {"ConfigMap": "configmap.reloader.stakater.com/reload", "Secret": "secret.reloader.stakater.com/reload"}
+NAMED = {
+    "ConfigMap": "configmap.reloader.stakater.com/reload",
+    "Secret": "secret.reloader.stakater.com/reload",  # nosec B105  # the name of an annotation
+}
 # Upstream's other strategy leaves this annotation in a Pod template; it requests nothing.
 _LEFT_BEHIND = {"reloader.stakater.com/last-reloaded-from"}
 _RELOADERS = re.compile(r"(?:^|\.)reloader\.stakater\.com/")

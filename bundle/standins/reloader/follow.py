@@ -20,7 +20,7 @@ from .kube import Api, ApiError, Expired, Object
 from .metrics import Metrics
 
 COMPONENT = "Reloader"
-RESOURCES = {"ConfigMap": "configmaps", "Secret": "secrets"}
+RESOURCES = {"ConfigMap": "configmaps", "Secret": "secrets"}  # nosec B105  # a kind of objects
 WORKLOADS = {
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "DaemonSet": "/apis/apps/v1/namespaces/{}/daemonsets",

@@ -262,5 +262,5 @@ def _put(wanted: Wanted, content: str) -> None:
             os.rename(wanted.dest, os.path.join(wanted.partial, "before"))
         os.rename(content, wanted.dest)
         return
-    os.chmod(content, 0o755)  # noqa: S103  # a program that all users may run
+    os.chmod(content, 0o755)  # noqa: S103  # a program that all users may run  # nosec B103
     os.replace(content, wanted.dest)

@@ -215,7 +215,7 @@ def main(arguments: list[str]) -> int:
 
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        os.execv(runc, [runc, *arguments])
+        os.execv(runc, [runc, *arguments])  # nosec B606  # the shim becomes the real runtime
     except ShimError as error:
         report(f"drystone-runc: {error}", options)
     except OSError as error:
