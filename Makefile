@@ -50,6 +50,15 @@ env: $(RUN_READY)  ## print shell settings for the cluster; use them with: eval 
 validate: $(RUN_READY)  ## check all manifests and environments in deploy/
 	python deploy/validate.py $(ARGS)
 
+.PHONY: verify
+verify: $(RUN_READY)  ## check from outside that the platform and the Services of the workloads answer
+	$(PLAYBOOK) playbooks/verify.yml $(ARGS)
+
+.PHONY: status
+status: $(RUN_READY)  ## list nodes, Applications, pods and Services
+	@settings=$$(scripts/env.sh "$(INVENTORY)") && eval "$$settings" && kubectl get nodes && \
+	  kubectl get applications.argoproj.io,pods,services --all-namespaces
+
 ##@ Tests
 
 LINTERS := ansible-lint mypy bandit ruff format yamllint hadolint shellcheck actionlint zizmor
@@ -60,8 +69,16 @@ check: $(DEV_READY)  ## run all checks that need no cluster
 	@$(MAKE) --keep-going --output-sync --jobs=$(JOBS) $(addprefix gate-,$(GATES))
 
 .PHONY: test
-test: check  ## run check, then the tests of all roles on one cluster that is removed at the end
+test: check  ## run check, then test-roles
+	@$(MAKE) test-roles
+
+.PHONY: test-roles
+test-roles: $(DEV_READY)  ## run the tests of all roles on one cluster that is removed at the end
 	scripts/test.sh
+
+.PHONY: test-apps
+test-apps: $(DEV_READY)  ## run the tests of all applications with coverage
+	python -m pytest -p no:cacheprovider --cov=app --cov-report=term --cov-report=xml:.cache/coverage.xml app $(ARGS)
 
 .PHONY: test-inventories
 test-inventories: $(DEV_READY)  ## take every inventory from nothing to the end, a second time, and down, two at a time
@@ -100,6 +117,30 @@ molecule: $(DEV_READY)  ## test one role (SCENARIO=argocd) on the test cluster; 
 .PHONY: molecule-down
 molecule-down: $(DEV_READY)  ## remove the test cluster
 	molecule destroy --scenario-name default
+
+##@ Images and releases (docs/release.md)
+
+.PHONY: images
+images:  ## build the images of hello and Rokken with Docker
+	scripts/images.sh build
+
+.PHONY: sbom
+sbom:  ## list the contents of these images in .cache/sbom
+	scripts/images.sh sbom
+
+.PHONY: scan
+scan: sbom  ## scan these images, and fail for critical vulnerabilities; needs internet access
+	scripts/images.sh scan
+
+.PHONY: release-dry-run
+release-dry-run: $(RUN_READY)  ## show what a release of hello from this commit would do
+	@python -m scripts.release --dry-run $(ARGS)
+
+.PHONY: release
+release: $(RUN_READY)  ## release hello from the branch main
+	@python -m scripts.release $(ARGS)
+
+##@ Other
 
 .PHONY: clean
 clean:  ## remove files that checks and tests created in the checkout

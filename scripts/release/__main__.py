@@ -84,7 +84,7 @@ class Plan:
 def make_plan(repository: Repository) -> Plan | None:
     """Decide what to release, or that there is nothing to release."""
     repository.require_history()
-    head = repository.head()
+    head = repository.head
     versions = repository.versions()
     tagged = max((version for version, commit in versions.items() if commit == head), default=None)
     earlier = [version for version in versions if tagged is None or version < tagged]
@@ -130,7 +130,7 @@ def show(repository: Repository, registry: str) -> None:
     for commit in plan.commits:
         print(f"  {commit.hash[:12]} {commit.step:5} {commit.subject}")
     print(f"Version to release: {plan.version}")
-    print(f"Tag: {plan.version.tag} at {repository.head()}{', which exists' if plan.tagged else ''}")
+    print(f"Tag: {plan.version.tag} at {repository.head}{', which exists' if plan.tagged else ''}")
     print(f"Image: {registry}/hello:{plan.version}")
     print(f"Branch of the pull request: {plan.version.branch}, with this change:")
     print(repository.difference(deployment(repository, plan)))
@@ -143,7 +143,7 @@ def release(repository: Repository, images: Images, settings: Settings) -> None:
     if plan is None:
         print("Nothing to release: no commit since the last release changes the image of hello.")
         return
-    version, head = plan.version, repository.head()
+    version, head = plan.version, repository.head
     github = GitHub(settings.api, settings.repository, settings.token)
     # Find wrong credentials before anything is created.
     request = github.pull_request(version.branch)

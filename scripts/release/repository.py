@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import tempfile
 import typing as t
 from pathlib import Path
@@ -26,7 +27,7 @@ def authorization(token: str) -> str:
 class Repository:
     """A checkout and its remote. The token is only for a remote with an HTTP address."""
 
-    def __init__(self, run: Runner, remote: str, token: str = "") -> None:
+    def __init__(self, run: Runner, remote: str, token: str | None = None) -> None:
         self._run = run
         self.remote = remote
         # Git reads this configuration from the environment, which other users cannot see, unlike arguments.
@@ -50,8 +51,9 @@ class Repository:
         code, output, _ = self._run.attempt("git", "remote", "get-url", self.remote)
         return output.strip() if code == 0 else self.remote
 
+    @functools.cached_property
     def head(self) -> str:
-        """Return the commit of the checkout."""
+        """The commit of the checkout."""
         return self._git("read the commit of the checkout", "rev-parse", "HEAD").strip()
 
     def date(self, form: str) -> str:
@@ -95,11 +97,11 @@ class Repository:
         pushed = self.branch(MAIN)
         if not pushed:
             raise ReleaseError(f"Cannot release: {self.remote} has no branch {MAIN}. Push it first.")
-        if pushed != self.head():
+        if pushed != self.head:
             self._git(f"fetch {MAIN}", "fetch", "--quiet", "--no-tags", self.remote, MAIN)
-            if not self.contains(pushed, self.head()):
+            if not self.contains(pushed, self.head):
                 raise ReleaseError(
-                    f"Cannot release: commit {self.head()[:12]} is not in {MAIN} of {self.remote}. Push it first."
+                    f"Cannot release: commit {self.head[:12]} is not in {MAIN} of {self.remote}. Push it first."
                 )
 
     def contains(self, commit: str, ancestor: str) -> bool:
@@ -139,7 +141,7 @@ class Repository:
     def push_tag(self, version: Version, changes: str) -> None:
         """Create an annotated tag of the commit in the remote. Two runs can never both create it."""
         text = (
-            f"object {self.head()}\ntype commit\ntag {version.tag}\n"
+            f"object {self.head}\ntype commit\ntag {version.tag}\n"
             f"tagger {_AUTHOR} <{_EMAIL}> {self.date('%s')} +0000\n\nhello {version}\n\n{changes}"
         )
         tag = self._git(f"create the tag {version.tag}", "mktag", given=text).strip()

@@ -1,3 +1,6 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A registry with a login and an API like GitHub's, on one port of this host."""
 
 from __future__ import annotations
@@ -38,13 +41,13 @@ class Services:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_GET = do_PUT = do_POST = answer
+            do_GET = do_PUT = do_POST = answer  # noqa: N815  the names that http.server requires
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
-    def __enter__(self) -> Services:
+    def __enter__(self) -> t.Self:
         self._thread.start()
         return self
 

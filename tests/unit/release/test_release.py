@@ -1,3 +1,6 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Releases of hello from a clone of a bare repository, with a registry and an API of this host."""
 
 from __future__ import annotations
@@ -269,24 +272,6 @@ def test_a_commit_that_leaves_the_image_as_it_is_releases_nothing(site: Site, pa
     assert site.state() == before
 
 
-@pytest.mark.parametrize(
-    ("messages", "version"),
-    [
-        (["Answer"], "1.1.0"),
-        (["Answer\n\nRelease: patch"], "1.0.1"),
-        (["Answer\n\nRelease: major"], "2.0.0"),
-        (["Answer\n\nRelease: patch", "Answer again"], "1.1.0"),
-        (["Answer\n\nRelease: major", "Answer again\n\nRelease: patch"], "2.0.0"),
-        (["Answer\n\nRelease: patch", "Reformat\n\nRelease: none"], "1.0.1"),
-    ],
-)
-def test_trailers_of_the_commits_decide_the_version(site: Site, messages: list[str], version: str) -> None:
-    for message in messages:
-        site.commit(message)
-    site.release()
-    assert f"refs/tags/hello-v{version}" in site.refs()
-
-
 def test_a_higher_version_in_the_file_wins(site: Site) -> None:
     (site.clone / "app/hello/VERSION").write_text("3.0.0\n")
     site.commit("Promise a stable interface")
@@ -461,30 +446,13 @@ def test_a_tag_that_another_run_pushes_meanwhile_is_never_moved(site: Site, serv
     assert site.git("rev-parse", "HEAD~") == head
 
 
-@pytest.mark.parametrize(
-    "name", ["DOCKER_REGISTRY", "DOCKER_USER", "DOCKER_PASS", "CI_GITHUB_TOKEN", "GITHUB_REPOSITORY"]
-)
-def test_missing_settings_are_named_before_anything_runs(site: Site, name: str) -> None:
+def test_missing_settings_are_found_before_anything_runs(site: Site) -> None:
     before = site.state()
-    assert f"Cannot release: {name} is not set" in site.refusal(**{name: ""})
+    assert "Cannot release: DOCKER_USER is not set; CI_GITHUB_TOKEN is not set." in site.refusal(
+        DOCKER_USER="", CI_GITHUB_TOKEN=""
+    )
     assert site.state() == before
     assert site.calls() == []
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "reason"),
-    [
-        ("DOCKER_REGISTRY", "https://docker.io/acme", "without https://"),
-        ("DOCKER_REGISTRY", "docker.io/acme\n", "one line without spaces"),
-        ("DOCKER_PASS", "one\ntwo", "DOCKER_PASS must be one line"),
-        ("CI_GITHUB_TOKEN", "one two", "CI_GITHUB_TOKEN must be one line without spaces"),
-        ("GITHUB_REPOSITORY", "drystone", "GITHUB_REPOSITORY must be OWNER/NAME"),
-    ],
-)
-def test_invalid_settings_are_refused_without_their_value(site: Site, name: str, value: str, reason: str) -> None:
-    said = site.refusal(**{name: value})
-    assert reason in said
-    assert name == "DOCKER_REGISTRY" or value not in said
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Build the images of hello and Rokken, list their contents, or scan them for vulnerabilities.
+# usage: images.sh build|sbom|scan
+#
+# For hosts without the default base images: BASE for hello, and DEBIAN_BASE, BACKEND_BASE and BACKEND_PYTHON as for Rokken's
+# compose.yaml.
+set -euo pipefail
+
+docker=${DOCKER:-docker}
+names=(hello rokken-backend rokken-database rokken-frontend)
+tag=checked # not the tag of a release
+folder=.cache/sbom
+
+build() {
+    make --directory=app/hello build REGISTRY=localhost VERSION="$(cat app/hello/VERSION)"
+    "$docker" tag "localhost/hello:$(cat app/hello/VERSION)" "hello:$tag"
+    "$docker" build ${BACKEND_BASE:+--build-arg "BASE=$BACKEND_BASE"} ${BACKEND_PYTHON:+--build-arg "PYTHON=$BACKEND_PYTHON"} \
+        --tag "rokken-backend:$tag" app/rokken/backend
+    for part in database frontend; do
+        "$docker" build ${DEBIAN_BASE:+--build-arg "BASE=$DEBIAN_BASE"} --tag "rokken-$part:$tag" "app/rokken/$part"
+    done
+}
+
+sbom() {
+    mkdir -p "$folder"
+    for name in "${names[@]}"; do
+        scripts/go_tool.sh syft scan --quiet "docker:$name:$tag" --output "spdx-json=$folder/$name.spdx.json"
+        printf '%s: %s packages\n' "$folder/$name.spdx.json" "$(grep -c '"SPDXID": *"SPDXRef-Package' "$folder/$name.spdx.json")"
+    done
+}
+
+scan() {
+    local failed=()
+    for name in "${names[@]}"; do
+        printf '\n%s\n' "$name"
+        scripts/go_tool.sh grype --fail-on critical "sbom:$folder/$name.spdx.json" || failed+=("$name")
+    done
+    if [ "${#failed[@]}" -gt 0 ]; then
+        printf 'The scan of these images failed or found critical vulnerabilities: %s\n' "${failed[*]}" >&2
+        exit 1
+    fi
+}
+
+case ${1:-} in
+build | sbom | scan) "$1" ;;
+*)
+    printf 'usage: images.sh build|sbom|scan\n' >&2
+    exit 2
+    ;;
+esac
