@@ -120,8 +120,6 @@ def deployment(repository: Repository, plan: Plan) -> str:
 
 def show(repository: Repository, registry: str) -> None:
     """Print what a release of the checkout's commit would do."""
-    if repository.remote == ".":
-        print("There is no remote repository, so the tags of this clone count.")
     plan = make_plan(repository)
     if plan is None:
         print("Nothing to release: no commit since the last release changes the image of hello.")
@@ -194,18 +192,16 @@ def propose(repository: Repository, github: GitHub, plan: Plan, text: str) -> No
 def main(arguments: t.Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="release", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--dry-run", action="store_true", help="show what a release would do, without credentials")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show what a release would do, by the tags of this clone"
+    )
     parser.add_argument("--remote", default="origin", help="name or address of the remote repository")
     options = parser.parse_args(arguments)
     root = str(Path.cwd())
     try:
         if options.dry_run:
-            run = Runner(root)
-            remotes = run("list the remote repositories", "git", "remote").split()
-            show(
-                Repository(run, options.remote if remotes else "."),
-                os.environ.get("DOCKER_REGISTRY") or "<DOCKER_REGISTRY>",
-            )
+            # Only the clone is read, because a private remote would need credentials.
+            show(Repository(Runner(root), "."), os.environ.get("DOCKER_REGISTRY") or "<DOCKER_REGISTRY>")
             return 0
         settings = Settings.read(os.environ)
         run = Runner(root, [settings.password, settings.token, authorization(settings.token).rpartition(" ")[2]])

@@ -32,10 +32,11 @@ class Repository:
         self.remote = remote
         # Git reads this configuration from the environment, which other users cannot see, unlike arguments.
         self._environment = {"GIT_TERMINAL_PROMPT": "0"}
-        if token and self.remote_url().startswith(("http://", "https://")):
+        address = self.remote_url()
+        if token and address.startswith(("http://", "https://")):
             self._environment |= {
                 "GIT_CONFIG_COUNT": "1",
-                "GIT_CONFIG_KEY_0": "http.extraHeader",
+                "GIT_CONFIG_KEY_0": f"http.{address}.extraHeader",
                 "GIT_CONFIG_VALUE_0": authorization(token),
             }
 
@@ -47,7 +48,7 @@ class Repository:
         )
 
     def remote_url(self) -> str:
-        """Return the address of the remote, which may be the address itself."""
+        """Return the address of the remote, which is the remote itself if it has no name."""
         code, output, _ = self._run.attempt("git", "remote", "get-url", self.remote)
         return output.strip() if code == 0 else self.remote
 

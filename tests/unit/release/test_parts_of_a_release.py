@@ -14,7 +14,10 @@ from scripts.release.__main__ import Settings
 from scripts.release.image import Images
 from scripts.release.plan import Commit, Version, next_version, notes
 from scripts.release.programs import ReleaseError, Runner
-from scripts.release.repository import authorization
+from scripts.release.repository import Repository, authorization
+
+if t.TYPE_CHECKING:
+    from tests.unit.fake_git import FakeGit
 
 Environment = t.Mapping[str, str] | None
 
@@ -97,7 +100,14 @@ SETTINGS = {
 
 def test_settings_come_from_the_environment() -> None:
     settings = Settings.read({**SETTINGS, "GITHUB_API_URL": "https://github.example.com/api/v3"})
-    assert settings == Settings(*SETTINGS.values(), "https://github.example.com/api/v3")
+    assert settings.api == "https://github.example.com/api/v3"
+    assert (settings.registry, settings.user, settings.password, settings.token, settings.repository) == (
+        "docker.io/acme",
+        "robot",
+        "two words",
+        "t0ken",
+        "acme/drystone",
+    )
     assert Settings.read(SETTINGS).api == "https://api.github.com"
 
 
@@ -122,3 +132,32 @@ def test_invalid_settings_are_refused_without_their_value(name: str, value: str,
         Settings.read({**SETTINGS, name: value})
     assert reason in str(refused.value)
     assert f"{value}" not in str(refused.value)
+
+
+@pytest.fixture
+def over_https(fake_git: FakeGit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGit:
+    """A server that lets a token push, and a clone of its repository."""
+    fake_git.users["x-access-token"] = ("t0ken", "read-write")
+    fake_git.git("clone", "--quiet", str(fake_git.repository), str(tmp_path / "clone"))
+    certificate = tmp_path / "ca.crt"
+    certificate.write_text(fake_git.ca_cert)
+    monkeypatch.setenv("GIT_SSL_CAINFO", str(certificate))
+    return fake_git
+
+
+def test_git_uses_the_token_over_https(over_https: FakeGit, tmp_path: Path) -> None:
+    repository = Repository(Runner(str(tmp_path / "clone")), over_https.https_url, "t0ken")
+    repository.push_tag(Version(1, 1, 0), "- Answer in English\n")
+    assert repository.push_branch("release/hello-1.1.0", repository.head)
+    assert repository.versions() == {Version(1, 1, 0): repository.head}
+    assert (
+        over_https.git("--git-dir", str(over_https.repository), "rev-parse", "release/hello-1.1.0") == repository.head
+    )
+
+
+@pytest.mark.parametrize("token", ["wrong-t0ken", None])
+def test_git_fails_at_once_without_the_right_token(over_https: FakeGit, tmp_path: Path, token: str | None) -> None:
+    repository = Repository(Runner(str(tmp_path / "clone")), over_https.https_url, token)
+    with pytest.raises(ReleaseError, match=r"Cannot push the tag hello-v1\.1\.0 to https://localhost") as refused:
+        repository.push_tag(Version(1, 1, 0), "- Answer in English\n")
+    assert "wrong-t0ken" not in str(refused.value)
