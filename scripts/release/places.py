@@ -20,7 +20,7 @@ IMAGE = (
     *(f":(exclude)app/hello/{name}" for name in ("VERSION", "CHANGELOG.md", "README.md", "Makefile", "tests")),
 )
 # Pattern of the paths, and what stands before the version
-_PLACES = (
+PLACES = (
     (VERSION_FILE, r"\A"),
     ("deploy/workloads/hello/chart/Chart.yaml", r"^appVersion: "),
     ("deploy/environments/*/hello/values.yaml", r"^image:\n(?:  .*\n)*?  tag: "),
@@ -36,7 +36,7 @@ def raised(
     """Return the new content of each file that changes. paths are all files, and read returns the content of one."""
     every = sorted(paths)
     content = {}
-    for pattern, before in _PLACES:
+    for pattern, before in PLACES:
         found = fnmatch.filter(every, pattern)
         if not found:
             raise ReleaseError(
