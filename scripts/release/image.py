@@ -57,7 +57,8 @@ class Images:
         if _ABSENT.search(errors):
             return None
         raise ReleaseError(
-            f"Cannot tell whether the registry has {reference}. Docker says:\n{errors.strip() or output.strip()}"
+            f"Cannot tell whether the registry has {reference}. Docker says:\n{errors.strip() or output.strip()}\n"
+            "DOCKER_USER must be able to pull too. Some registries deny it until the repository exists; create it."
         )
 
     def build(self, version: Version, commit: str) -> None:

@@ -317,6 +317,16 @@ def test_a_release_that_docker_interrupts_can_be_repeated(site: Site, services: 
     assert len(services.pulls) == 1
 
 
+def test_an_image_that_may_not_be_read_is_not_replaced(site: Site, services: Services) -> None:
+    site.commit("Answer in English")
+    services.refused = {"GET /v2/acme/"}
+    before = site.state()
+    said = site.refusal()
+    assert "Cannot tell whether the registry has" in said
+    assert "DOCKER_USER must be able to pull too" in said
+    assert site.state() == before
+
+
 @pytest.mark.parametrize(
     "refused", ["PUT /v2/", "POST /repos/acme/drystone/releases", "POST /repos/acme/drystone/pulls"]
 )
