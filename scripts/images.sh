@@ -10,6 +10,8 @@ docker=${DOCKER:-docker}
 names=(hello rokken-backend rokken-database rokken-frontend)
 tag=checked # not the tag of a release
 folder=.cache/sbom
+syft=github.com/anchore/syft/cmd/syft@v1.57.0
+grype=github.com/anchore/grype/cmd/grype@v0.121.2
 
 build() {
     make --directory=app/hello build REGISTRY=localhost VERSION="$tag"
@@ -24,7 +26,7 @@ build() {
 sbom() {
     mkdir -p "$folder"
     for name in "${names[@]}"; do
-        scripts/go_tool.sh syft scan --quiet "docker:$name:$tag" --output "spdx-json=$folder/$name.spdx.json"
+        scripts/go_tool.sh "$syft" scan --quiet "docker:$name:$tag" --output "spdx-json=$folder/$name.spdx.json"
         printf 'wrote %s\n' "$folder/$name.spdx.json"
     done
 }
@@ -33,7 +35,7 @@ scan() {
     local failed=()
     for name in "${names[@]}"; do
         printf '\n%s\n' "$name"
-        scripts/go_tool.sh grype --fail-on critical "sbom:$folder/$name.spdx.json" || failed+=("$name")
+        scripts/go_tool.sh "$grype" --fail-on critical "sbom:$folder/$name.spdx.json" || failed+=("$name")
     done
     if [ "${#failed[@]}" -gt 0 ]; then
         printf 'The scan of these images failed or found critical vulnerabilities: %s\n' "${failed[*]}" >&2
