@@ -4,7 +4,8 @@
 set -euo pipefail
 
 root=$PWD
-home=$root/.cache/ansible-test-home
+# Clones share the virtual environments of ansible-test, whose installation takes minutes.
+home=${XDG_CACHE_HOME:-$HOME/.cache}/drystone/ansible-test
 python=$(python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 tree=$(scripts/stage.sh "$root/.cache/$1")
 
