@@ -177,6 +177,8 @@ def _silent_conversion(value: t.Any, wanted: str) -> str:
         return "; YAML reads this value as another type, so put it in quotes"
     if wanted in TEXT_TYPES and isinstance(value, (dict, list)):
         return "; this is not a text"
+    if wanted in ("list", "dict") and isinstance(value, (str, int, float)):
+        return f"; write it as a {wanted} in YAML or JSON"
     if wanted in ("int", "float") and isinstance(value, bool):
         return "; YAML reads yes, no, on and off as bool"
     return ""

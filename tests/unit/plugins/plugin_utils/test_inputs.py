@@ -88,6 +88,8 @@ def test_what_fits(given: dict[str, Any]) -> None:
         ({"web_wait": "maybe"}, "seen str 'maybe', expected bool"),
         ({"web_source": "online"}, "seen str 'online', expected str, one of auto, upstream"),
         ({"web_names": {"a": 1}}, "seen dict {'a': 1}, expected list of str"),
+        ({"web_names": "a,b"}, "seen str 'a,b', expected list of str; write it as a list in YAML or JSON"),
+        ({"web_names": 1}, "seen int 1, expected list of str; write it as a list in YAML or JSON"),
         ({"web_nodes": [{"nmae": "a"}]}, "unknown web_nodes.nmae. Supported parameters include: count, labels, name"),
         ({"web_nodes": [{"name": "a", "count": "two"}]}, "found in 'web_nodes'"),
         ({"web_nodes": "a"}, "seen str 'a', expected list of dict"),
