@@ -236,9 +236,10 @@ class Repository:
         return self("rev-parse", "HEAD")
 
     def restore(self) -> str:
-        """Push a commit with the files of the start."""
+        """Push a commit with the files of the start, unless they are there, and return the newest commit."""
         self("read-tree", "-u", "--reset", self.start)
-        self("commit", "--quiet", "--allow-empty", "--message=Restore the files")
+        if self("status", "--porcelain"):
+            self("commit", "--quiet", "--message=Restore the files")
         return self.push()
 
 
