@@ -10,6 +10,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import threading
 import typing as t
 from pathlib import Path
 
@@ -19,15 +21,6 @@ if t.TYPE_CHECKING:
     from tests.unit.fake_api import FakeApi
     from tests.unit.fake_git import FakeGit
     from tests.unit.fake_upstream import FakeUpstream
-
-
-_MODULE = """
-import importlib, json, sys
-from ansible.module_utils.testing import patch_module_args
-module = importlib.import_module("ansible_collections.drystone.platform.plugins.modules." + sys.argv[1])
-with patch_module_args(json.load(sys.stdin)):
-    module.main()
-"""
 
 
 class ModuleRun(t.NamedTuple):
@@ -41,26 +34,59 @@ class ModuleRun(t.NamedTuple):
 RunModule = t.Callable[..., ModuleRun]
 
 
+class _ModuleServer:
+    """The process of module_server.py."""
+
+    def __init__(self, python_path: str) -> None:
+        command = [sys.executable, str(Path(__file__).with_name("module_server.py"))]
+        env = {**os.environ, "PYTHONPATH": python_path}
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+
+    def run(self, name: str, arguments: str, environ: t.Mapping[str, str]) -> tuple[int, str, str]:
+        """Return the exit code, the output and the error output of a module."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        with tempfile.TemporaryDirectory(prefix="module-") as made:
+            files = {kind: Path(made, kind) for kind in ("stdin", "stdout", "stderr")}
+            for file in files.values():
+                file.write_text(arguments if file.name == "stdin" else "")
+            request = {"name": name, "environ": {**environ}, "directory": str(Path.cwd())}
+            request |= {kind: str(file) for kind, file in files.items()}
+            limit = threading.Timer(120, self.process.kill)
+            limit.start()
+            try:
+                self.process.stdin.write(json.dumps(request) + "\n")
+                self.process.stdin.flush()
+                code = self.process.stdout.readline()
+            finally:
+                limit.cancel()
+            assert code, f"module {name} did not end within {limit.interval} s"
+            return int(code), files["stdout"].read_text(), files["stderr"].read_text()
+
+    def stop(self) -> None:
+        self.process.communicate(timeout=10)
+
+
 @pytest.fixture(scope="session")
-def run_module() -> RunModule:
+def run_module() -> t.Iterator[RunModule]:
     """Return a function that runs a module like Ansible: in a separate process, with arguments on standard input."""
+    path = os.pathsep.join(sys.path)
+    shared = _ModuleServer(path)
 
     def run(
         name: str, arguments: t.Mapping[str, t.Any], *, check: bool = False, environ: t.Mapping[str, str] | None = None
     ) -> ModuleRun:
-        done = subprocess.run(
-            [sys.executable, "-c", _MODULE, name],
-            input=json.dumps({"_ansible_check_mode": check, "_ansible_diff": True, **arguments}),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **(environ or {})},
-        )
-        output = done.stdout + done.stderr
-        return ModuleRun(done.returncode, json.loads(done.stdout) if done.stdout else {}, output)
+        given = json.dumps({"_ansible_check_mode": check, "_ansible_diff": True, **arguments})
+        environment = {**os.environ, "PYTHONPATH": path, **(environ or {})}
+        # A process with the shared path has imported libraries that another path hides.
+        server = shared if environment["PYTHONPATH"] == path else _ModuleServer(environment["PYTHONPATH"])
+        code, stdout, stderr = server.run(name, given, environment)
+        if server is not shared:
+            server.stop()
+        return ModuleRun(code, json.loads(stdout) if stdout else {}, stdout + stderr)
 
-    return run
+    yield run
+    shared.stop()
 
 
 def _load(name: str) -> t.Any:

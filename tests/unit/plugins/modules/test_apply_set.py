@@ -151,15 +151,18 @@ def test_killed_at_any_write_then_run_again(run: RunModule, fake_api: FakeApi, w
     first = run(_namespace(), _config("old"))
     assert first.code == 0
     before = len(fake_api.writes)
-    killed = []
+    killed: list[int] = []
+
+    def children(process: int) -> list[int]:
+        return [int(one) for one in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
     def kill(count: int) -> None:
         if count == before + write:
-            children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-            for child in children:
-                if b"apply_set" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    killed.append(child)
-                    os.kill(int(child), signal.SIGKILL)
+            for server in children(os.getpid()):
+                if b"module_server" in Path(f"/proc/{server}/cmdline").read_bytes():
+                    killed.extend(children(server))
+            for module in killed:
+                os.kill(module, signal.SIGKILL)
 
     fake_api.on_write = kill
     assert run(*objects).code == -signal.SIGKILL

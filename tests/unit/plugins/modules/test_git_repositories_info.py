@@ -57,7 +57,7 @@ def test_every_repository_is_listed_with_our_key_alone(read: t.Callable[..., Mod
     done = read()
     assert (done.code, done.result["repositories"]) == (0, ["platform", "site-content"])
     used = (tmp_path / "ssh.log").read_text()
-    for option in ("-F /dev/null", "IdentitiesOnly=yes", f"-i {tmp_path}/key", "-p 2222 -- git@127.0.0.1"):
+    for option in ("-F /dev/null", "IdentitiesOnly=yes", f'IdentityFile="{tmp_path}/key"', "-p 2222 -- git@127.0.0.1"):
         assert option in used
 
 

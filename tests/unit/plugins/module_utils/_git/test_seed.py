@@ -290,7 +290,7 @@ def test_ssh_gets_only_our_key_and_host_keys(site: Site, fake_ssh: Path) -> None
         "IdentitiesOnly=yes",
         "StrictHostKeyChecking=yes",
         f'UserKnownHostsFile="{site.root}/known_hosts"',
-        f"-i {site.root}/key",
+        f'IdentityFile="{site.root}/key"',
         "-p 2222",
     ):
         assert option in used
