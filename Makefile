@@ -89,9 +89,9 @@ test-browser: $(DEV_READY)  ## test the page of Rokken in Chromium; screenshots 
 	python -m pytest -p no:cacheprovider tests/browser
 
 .PHONY: soak
-soak: $(DEV_READY)  ## run the long tests of content from Git on the test cluster; the cluster stays
+soak: $(DEV_READY)  ## run the long tests of content from Git and of the workloads on the test cluster; the cluster stays
 	molecule converge --scenario-name site
-	DRYSTONE_SOAK=1 molecule verify --scenario-name site
+	DRYSTONE_SOAK=1 python -m pytest --durations=20 --durations-min=5 --hosts=local:// molecule/site molecule/workloads
 
 .PHONY: lint
 lint: $(DEV_READY)  ## run only the linters
