@@ -208,19 +208,27 @@ class Git:
         return self("ls-remote", self.url, "refs/heads/main").stdout.split()[0]
 
 
-class Repository:
-    """A clone of the repository, as a developer uses it."""
+class Clone:
+    """A clone of a repository, as its users have it."""
 
-    def __init__(self, git: Git, clone: Path) -> None:
-        self.git, self.clone = git, clone
-        done = git("clone", "--quiet", git.url, str(clone))
+    def __init__(self, git: Git, url: str, clone: Path) -> None:
+        self.git, self.url, self.clone = git, url, clone
+        done = git("clone", "--quiet", url, str(clone))
         assert done.returncode == 0, done.stderr
-        self.start = self("rev-parse", "HEAD")
 
     def __call__(self, *arguments: str) -> str:
+        """Run Git in the clone."""
         done = self.git("-C", str(self.clone), *arguments)
         assert done.returncode == 0, f"git {' '.join(arguments)}: {done.stderr}"
         return done.stdout.strip()
+
+
+class Repository(Clone):
+    """A clone of the repository of the platform, as a developer uses it."""
+
+    def __init__(self, git: Git, clone: Path) -> None:
+        super().__init__(git, git.url, clone)
+        self.start = self("rev-parse", "HEAD")
 
     def change(self, path: str, edit: Callable[[dict[str, Any]], object], message: str) -> str:
         """Edit a YAML file, push it and return the commit."""

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from drystone_testing import Git, Http, Kubectl
+from drystone_testing import Clone, Git, Http, Kubectl
 
 WORKLOAD = "site"
 PUBLISHED = f"{WORKLOAD}-git-content"
@@ -89,19 +89,11 @@ class Client:
         return told
 
 
-class Content:
-    """A clone of the repository, as a team uses it."""
+class Content(Clone):
+    """A clone of the repository with the content, as a team uses it."""
 
     def __init__(self, git: Git, url: str, folder: Path) -> None:
-        self.git, self.url, self.clone = git, url, folder / "content"
-        done = git("clone", "--quiet", url, str(self.clone))
-        assert done.returncode == 0, done.stderr
-
-    def __call__(self, *arguments: str) -> str:
-        """Run Git in the clone."""
-        done = self.git("-C", str(self.clone), *arguments)
-        assert done.returncode == 0, f"git {' '.join(arguments)}: {done.stderr}"
-        return done.stdout.strip()
+        super().__init__(git, url, folder / "content")
 
     def commit(self, text: str, *, push: bool = True) -> str:
         """Change the page, and return the commit."""
