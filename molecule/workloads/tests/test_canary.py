@@ -94,7 +94,10 @@ def test_a_bad_version_is_aborted_and_a_revert_brings_git_and_cluster_together(
     assert in_rollout(kubectl, 60, lambda one: observed(one) and one["status"]["phase"] == "Degraded")
     assert wait_until(lambda: not load.failed(time.monotonic() - 5), timeout=60)
     application = ("applications.argoproj.io", "hello-dev", "--namespace=argocd")
-    degraded = lambda one: one["status"]["health"]["status"] == "Degraded"  # noqa: E731
+
+    def degraded(one: dict[str, Any]) -> bool:
+        return bool(one["status"]["health"]["status"] == "Degraded")
+
     assert kubectl.watch(degraded, *application, timeout=120)
     message = kubectl.json("get", ROLLOUT, "hello", NAMESPACE)["status"]["message"]
     assert "share of 5xx answers" in message
