@@ -25,69 +25,39 @@ import yaml
 from tests.unit.fake_upstream import FakeUpstream
 
 ROOT = Path(__file__).resolve().parents[2]
+DEFAULTS = yaml.safe_load((ROOT / "roles/common/defaults/main.yml").read_text())
+PINS = sorted(name for name in DEFAULTS if re.fullmatch(r"drystone_\w+_version", name))
 # Separate versions, so that the image names differ from those of a cluster on this host.
-VERSIONS = {
-    "alertmanager": "9.2.1",
-    "argo_rollouts": "9.2.2",
-    "argocd": "9.0.1",
-    "commit_publisher": "9.2.11",
-    "greeter": "9.0.2",
-    "git_server": "9.0.3",
-    "git_sync": "9.2.10",
-    "hello": "9.2.13",
-    "helm": "9.0.4",
-    "kind": "9.0.5",
-    "kube_prometheus_stack": "9.2.3",
-    "kube_state_metrics": "9.2.4",
-    "kubeconform": "9.0.6",
-    "kubernetes": "9.0.7",
-    "kustomize": "9.0.8",
-    "metrics_server": "9.0.9",
-    "node_exporter": "9.2.5",
-    "prometheus": "9.2.6",
-    "prometheus_operator": "9.2.7",
-    "redis": "9.1",
-    "registry": "9.1.1",
-    "reloader": "9.2.8",
-    "site": "9.2.12",
-    "traefik": "9.2.9",
-}
+VERSIONS = {name.removeprefix("drystone_").removesuffix("_version"): f"9.2.{at}" for at, name in enumerate(PINS)}
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
-# Images and their names at the publisher; the version is the same
-COPIED = {
-    "alertmanager": "prometheus/alertmanager",
-    "argo-rollouts": "argoproj/argo-rollouts",
-    "argocd": "argoproj/argocd",
-    "git-sync": "git-sync/git-sync",
-    "kube-state-metrics": "kube-state-metrics/kube-state-metrics",
-    "metrics-server": "metrics-server/metrics-server",
-    "node-exporter": "prometheus/node-exporter",
-    "prometheus": "prometheus/prometheus",
-    "prometheus-config-reloader": "prometheus-operator/prometheus-config-reloader",
-    "prometheus-operator": "prometheus-operator/prometheus-operator",
-    "redis": "library/redis",
-    "reloader": "stakater/reloader",
-    "traefik": "library/traefik",
+BASES = {
+    "debian": "library/debian:bookworm-slim",
+    "python": "library/python:3.12-slim",
+    "ubuntu": "library/ubuntu:24.04",
 }
-VERSION_OF = {"prometheus-config-reloader": "prometheus_operator"}
-TAGS = {part: f"v{VERSIONS[VERSION_OF.get(part, part.replace('-', '_'))]}" for part in COPIED}
-TAGS["redis"] = VERSIONS["redis"]
+
+
+def with_versions(text: str) -> str:
+    """Replace the pins in a text of a contract."""
+    return re.sub(r"\{\{ drystone_(\w+)_version \}\}", lambda match: VERSIONS[match[1]], text)
+
+
+# The images of the contracts of all parts: a part either copies an image or builds it in a directory of the project.
+CONTRACTS = [yaml.safe_load(path.read_text()) for path in sorted(ROOT.glob("roles/*/meta/part.yml"))]
+IMAGES_OF_PARTS = [image for contract in CONTRACTS for image in contract.get("images", ())]
+COPIED = {image["name"]: with_versions(image["path"]) for image in IMAGES_OF_PARTS if "context" not in image}
+BUILT = {
+    image["name"]: image["context"].removeprefix("{{ drystone_project_dir }}/")
+    for image in IMAGES_OF_PARTS
+    if "context" in image
+}
+PUBLISHED = {image["name"]: with_versions(image["target"]) for image in IMAGES_OF_PARTS}
 IMAGES = {
     "node": "kindest/node:v1.36.1",
     "registry": f"library/registry:{VERSIONS['registry']}",
-    "debian": "library/debian:bookworm-slim",
-    "python": "library/python:3.12-slim",
-    **{part: f"{name}:{TAGS[part]}" for part, name in COPIED.items()},
+    **BASES,
+    **COPIED,
 }
-PUBLISHED = {
-    "git-server": f"git-server:{VERSIONS['git_server']}",
-    "greeter": f"greeter:{VERSIONS['greeter']}",
-    "hello": f"hello:{VERSIONS['hello']}",
-    "commit-publisher": f"commit-publisher:{VERSIONS['commit_publisher']}",
-    "site": f"site:{VERSIONS['site']}",
-    **{part: f"{part}:{tag}" for part, tag in TAGS.items()},
-}
-BUILT = ("commit-publisher", "git-server", "greeter", "hello", "site")
 IN_ENGINE = (
     f"drystone.local/node:v{VERSIONS['kubernetes']}",
     f"drystone.local/registry:v{VERSIONS['registry']}",
@@ -217,8 +187,7 @@ def publish_files(site: Site) -> None:
 
 
 def publish_images(site: Site) -> None:
-    pinned = yaml.safe_load((ROOT / "roles/common/defaults/main.yml").read_text())["drystone_registry_version"]
-    registry = f"drystone.local/registry:v{pinned}"
+    registry = f"drystone.local/registry:v{DEFAULTS['drystone_registry_version']}"
     command("docker", "build", "--quiet", "--tag", TINY, str(site.root / "tiny"))
     for source, folder in ((TINY, "tiny-image"), (registry, "registry-image")):
         command("skopeo", "copy", "--quiet", f"docker-daemon:{source}", f"dir:{site.root / folder}")
@@ -231,8 +200,7 @@ def publish_images(site: Site) -> None:
 def site(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
     before = image_names()
     root = tmp_path_factory.mktemp("upstream")
-    apps = (f"project/app/{name}" for name in ("commit_publisher", "greeter", "hello", "site"))
-    for folder in ("tiny", "project/bundle/images/git-server", *apps):
+    for folder in ("tiny", *(f"project/{context}" for context in BUILT.values())):
         (root / folder).mkdir(parents=True)
         base = "scratch" if folder == "tiny" else "${BASE}"
         (root / folder / "Dockerfile").write_text(f"ARG BASE\nFROM {base}\nCOPY marker /{folder}\n")
