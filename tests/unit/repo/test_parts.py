@@ -87,6 +87,10 @@ CASES: dict[str, Object] = {
     "default": {},
     "timeout": {"variables": {"argocd_timeout": 17}},
     "listed": {"variables": {"drystone_parts": WITHOUT}},
+    "grafana": {
+        "variables": {"kube_prometheus_stack_grafana": True, **MONITORING},
+        "templates": ["kube_prometheus_stack/templates/objects.yml.j2"],
+    },
     "skipped": {"variables": {"ansible_skip_tags": ["metrics_server", "reloader"]}},
     "unmonitored": {"variables": {"ansible_skip_tags": ["kube_prometheus_stack", "workloads"]}},
     "own repository": {"variables": OWN_REPOSITORY},
@@ -129,6 +133,14 @@ def test_conditions_are_such_of_cluster_ready_with_the_timeout_of_their_part(dep
 def test_a_part_s_own_timeout_counts(cases: dict[str, Object]) -> None:
     part = cases["timeout"]["parts"]["argocd"]
     assert {one["timeout"] for one in part["conditions"]} == {17}
+
+
+def test_the_monitoring_stack_waits_for_grafana_only_with_grafana(cases: dict[str, Object]) -> None:
+    def awaited(case: str) -> set[str]:
+        conditions = cases[case]["parts"]["kube_prometheus_stack"]["conditions"]
+        return {name for condition in conditions for name in condition.get("workloads", {}).get("names", [])}
+
+    assert awaited("grafana") - awaited("default") == {"kube-prometheus-stack-grafana"}
 
 
 @pytest.mark.parametrize("part", PARTS)

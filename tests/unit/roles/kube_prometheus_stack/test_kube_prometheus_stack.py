@@ -81,6 +81,15 @@ def values(evaluated: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+@pytest.fixture(scope="module")
+def values_with_grafana(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The values for a chart that contains Grafana, as upstream's does."""
+    folder = tmp_path_factory.mktemp("grafana")
+    (folder / "chart/charts/grafana").mkdir(parents=True)
+    found: dict[str, Any] = evaluate(folder, {"kube_prometheus_stack_chart": str(folder / "chart")})["values"]
+    return found
+
+
 @pytest.fixture(scope="session")
 def helm() -> str:
     try:
@@ -128,7 +137,9 @@ def test_our_chart_honours_exactly_what_the_role_sets(values: dict[str, Any]) ->
     assert keys(defaults, values) - {"global"} == keys(values, defaults)
 
 
-def test_the_upstream_chart_has_every_key_that_the_role_sets(values: dict[str, Any]) -> None:
+@pytest.mark.parametrize("chart", ["values", "values_with_grafana"])
+def test_the_upstream_chart_has_every_key_that_the_role_sets(chart: str, request: pytest.FixtureRequest) -> None:
+    values: dict[str, Any] = request.getfixturevalue(chart)
     folder = os.environ.get("DRYSTONE_CHART_VALUES")
     if not folder:
         pytest.skip("DRYSTONE_CHART_VALUES names no directory with the upstream charts' values")
@@ -172,6 +183,32 @@ def test_settings_reach_the_values(tmp_path: Path, helm: str) -> None:
     assert config["receivers"] == [
         {"name": "webhook", "webhook_configs": [{"url": "http://receiver/", "send_resolved": True}]}
     ]
+
+
+def test_grafana_and_the_rules_of_the_chart_are_on_where_the_chart_has_them(
+    values: dict[str, Any], values_with_grafana: dict[str, Any]
+) -> None:
+    assert (values["grafana"], values["defaultRules"]) == ({"enabled": False}, {"create": False})
+    assert values_with_grafana["defaultRules"] == {"create": True}
+    grafana = values_with_grafana["grafana"]
+    assert grafana["enabled"] is True
+    assert grafana["image"]["repository"] == "grafana"
+    assert grafana["sidecar"]["image"]["repository"] == "grafana-sidecar"
+
+
+def test_grafana_reads_dashboards_of_its_namespace_and_no_secrets(values_with_grafana: dict[str, Any]) -> None:
+    grafana = values_with_grafana["grafana"]
+    assert grafana["rbac"] == {"create": False}
+    for kind in ("dashboards", "datasources"):
+        assert grafana["sidecar"][kind] == {"searchNamespace": "monitoring", "resource": "configmap"}
+
+
+def test_grafana_does_not_get_a_new_password_in_each_run(values_with_grafana: dict[str, Any]) -> None:
+    tasks = yaml.safe_load((ROLE / "tasks/apply.yml").read_text())
+    (login,) = (task for task in tasks if "drystone.platform.generated_secret" in task)
+    made = login["drystone.platform.generated_secret"]
+    assert values_with_grafana["grafana"]["admin"] == {"existingSecret": made["name"]}
+    assert [entry["name"] for entry in made["entries"]] == ["admin-user", "admin-password"]
 
 
 def test_what_only_the_upstream_chart_has_is_refused(helm: str, values: dict[str, Any]) -> None:
