@@ -62,7 +62,10 @@ def run(tmp_path: Path, fake_api: FakeApi) -> Run:
         "ansible_python_interpreter": sys.executable,
         "workloads_kubeconfig": fake_api.kubeconfig(tmp_path / "kubeconfig"),
         "drystone_environments": ["dev", "qa"],
+        "workloads_tools_dir": str(tmp_path),
     }
+    (tmp_path / "kubectl").write_text('#!/bin/sh\nprintf "%s\\n" "$*" >> "$0.calls"\n')
+    (tmp_path / "kubectl").chmod(0o755)
 
     def create(token: str | None) -> subprocess.CompletedProcess[str]:
         text = yaml.safe_dump({"all": {"hosts": {"here": host}}})
@@ -102,9 +105,37 @@ def test_without_a_token_each_environment_gets_one_that_stays(run: Run, fake_api
     again = run(None)
     assert "changed=0" in again.stdout
     assert [token_of(fake_api, name) for name in ("dev", "qa")] == made
-    given = run(TOKEN)
-    assert "changed=1" in given.stdout
+    assert "changed=1" in run(TOKEN).stdout
     assert [token_of(fake_api, name) for name in ("dev", "qa")] == [TOKEN, TOKEN]
+
+
+@pytest.mark.parametrize(
+    ("owner", "patched", "field"),
+    [
+        ({"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout"}, "Rollout.v1alpha1.argoproj.io", '{"restartAt": '),
+        ({"apiVersion": "apps/v1", "kind": "Deployment"}, "Deployment.v1.apps", '{"template": '),
+    ],
+)
+def test_a_changed_token_restarts_hello_in_its_environment_once(
+    run: Run, fake_api: FakeApi, tmp_path: Path, owner: dict[str, str], patched: str, field: str
+) -> None:
+    for number in (1, 2):
+        metadata = {
+            "name": f"hello-{number}",
+            "namespace": "qa",
+            "labels": {"app.kubernetes.io/name": "hello"},
+            "ownerReferences": [{**owner, "name": "hello", "uid": "1", "controller": True}],
+        }
+        fake_api.put({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata})
+    calls = tmp_path / "kubectl.calls"
+    assert run(None).returncode == 0
+    assert not calls.exists()
+    done = run(TOKEN)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (call,) = calls.read_text().splitlines()
+    assert call.startswith(f"--namespace=qa patch {patched} hello --type=merge --patch=")
+    assert field in call
+    assert "changed=0" in run(TOKEN).stdout
 
 
 @pytest.mark.parametrize("token", ["one\ntwo", " one", "one\n"])
