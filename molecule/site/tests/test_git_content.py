@@ -259,6 +259,9 @@ def test_content_above_the_limit_costs_the_syncer_its_pod_and_the_site_nothing(
     site: Site, content: Content, client: Client
 ) -> None:
     commit, syncer = site.published(), site.syncer()["metadata"]
+    # Random data cannot be compressed, and trying would take minutes.
+    content("config", "core.compression", "0")
+    content("config", "core.bigFileThreshold", "1m")
     (content.clone / "large").mkdir()
     for number in range(40):
         (content.clone / "large" / str(number)).write_bytes(os.urandom(5 << 20))
