@@ -32,6 +32,10 @@ def graph(root: Path) -> str:
     return (root / "bundle/Makefile").read_text().replace("\\\n", " ")
 
 
+# No package registry has what these are built from. Only upstream's chart uses them.
+ONLY_UPSTREAM = {"grafana", "grafana-sidecar"}
+
+
 @pytest.fixture(scope="module")
 def references(root: Path) -> dict[str, str]:
     loaded: dict[str, str] = yaml.safe_load((root / "roles/common/defaults/main.yml").read_text())["drystone_images"]
@@ -50,7 +54,9 @@ def test_every_image_comes_from_upstream_and_from_the_build(
     served = [image for image in artifacts["__artifacts_upstream_images"] if not image.get("engine")]
     assert {f"drystone.local/{image['target']}" for image in served} == set(references.values())
     # Each source finds the records of the other one only if both use the same names.
-    assert {image["name"] for image in served} == words(r"^published := (.*)$", graph)
+    built = words(r"^published := (.*)$", graph)
+    assert {image["name"] for image in served} - built == ONLY_UPSTREAM
+    assert built <= {image["name"] for image in served}
 
 
 def test_an_image_has_upstream_s_tag_and_names_the_setting_it_comes_from(artifacts: dict[str, Any]) -> None:
