@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import requests
 import yaml
@@ -186,6 +186,28 @@ class Playbook:
         self.seconds = time.monotonic() - started
         self.code = done.returncode
         self.output = done.stdout + done.stderr
+
+
+class Users:
+    """Threads that act as users until they are stopped."""
+
+    def __init__(self, count: int) -> None:
+        self.stopped = threading.Event()
+        self._threads = [threading.Thread(target=self.act, args=(number,)) for number in range(count)]
+
+    def act(self, number: int) -> None:
+        """Act as one user until C(stopped) is set."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        self.stopped.set()
+        for thread in self._threads:
+            thread.join()
 
 
 class Git:

@@ -4,44 +4,32 @@ from __future__ import annotations
 
 import base64
 import http.client
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 import requests
 
-from drystone_testing import Git, Kubectl, Repository, deployed, refresh_applications, wait_until
+from drystone_testing import Git, Kubectl, Repository, Users, deployed, refresh_applications, wait_until
 
 HOST, NAMESPACE, ROLLOUT = "dev.example.com", "--namespace=dev", "rollouts.argoproj.io"
 VALUES = "deploy/environments/dev/hello/values.yaml"
 RATE, THREADS = 50, 10
 
 
-class Load:
+class Load(Users):
     """Users who send a constant rate of requests with the right token through the ingress, until they are stopped."""
 
     def __init__(self, port: int, token: str) -> None:
         self.answers: list[tuple[float, int | str]] = []
         self._port, self._headers = port, {"Host": HOST, "X-Auth-Token": token}
-        self._stopped = threading.Event()
-        self._threads = [threading.Thread(target=self._send, args=(number,)) for number in range(THREADS)]
+        super().__init__(THREADS)
 
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_raised: object) -> None:
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _send(self, number: int) -> None:
+    def act(self, number: int) -> None:
         due = time.monotonic() + number / RATE
-        while not self._stopped.wait(max(0.0, due - time.monotonic())):
+        while not self.stopped.wait(max(0.0, due - time.monotonic())):
             due += THREADS / RATE
             connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
             try:

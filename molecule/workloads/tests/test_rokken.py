@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import itertools
 import re
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 import requests
 
-from drystone_testing import Kubectl, Playbook, wait_until
+from drystone_testing import Kubectl, Playbook, Users, wait_until
 
 NAMESPACE = "--namespace=dev"
 
@@ -75,30 +74,19 @@ def removed(client: Client, chosen: set[int]) -> bool:
     return all(client.ask("DELETE", f"/api/items/{one}").status_code in (204, 404) for one in chosen)
 
 
-class Writers:
+class Writers(Users):
     """Users who create items until they are stopped. They record the answers and the items that were acknowledged."""
 
     def __init__(self, port: int) -> None:
         self.answers: Counter[int | str] = Counter()
         self.acknowledged: dict[int, str] = {}
         self._port = port
-        self._stopped = threading.Event()
-        self._threads = [threading.Thread(target=self._write, args=(number,)) for number in range(4)]
+        super().__init__(4)
 
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_raised: object) -> None:
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _write(self, number: int) -> None:
+    def act(self, number: int) -> None:
         with Client(self._port) as client:
             for count in itertools.count():
-                if self._stopped.wait(0.1):
+                if self.stopped.wait(0.1):
                     return
                 name = f"writer {number} item {count}"
                 try:
