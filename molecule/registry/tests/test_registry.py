@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,8 +48,12 @@ def push(registry: str, name: str, content: bytes) -> str:
 
 
 def test_it_serves_every_image_of_the_map(registry: str, variables: dict[str, Any]) -> None:
+    images = dict(variables["images"])
+    if not Path(variables["charts_dir"], "kube-prometheus-stack/charts/grafana").is_dir():
+        # Only the chart of upstream includes Grafana. The chart for builds from source uses no image of it.
+        del images["grafana"], images["grafana_sidecar"]
     missing = []
-    for part, reference in variables["images"].items():
+    for part, reference in images.items():
         name, _, tag = reference.removeprefix("drystone.local/").rpartition(":")
         answer = requests.head(
             f"{registry}/{name}/manifests/{tag}", headers={"Accept": ", ".join(MANIFESTS)}, timeout=30

@@ -102,14 +102,16 @@ class Writers(Users):
 def test_no_acknowledged_item_is_lost_while_the_database_restarts_under_load(
     client: Client, kubectl: Kubectl, variables: dict[str, Any]
 ) -> None:
-    def pod() -> str:
-        return str(kubectl.json("get", "pod", "rokken-database-0", NAMESPACE)["metadata"]["uid"])
+    def pods() -> set[str]:
+        """Return the UIDs of the Pods of the database. There is none until the StatefulSet replaces a deleted one."""
+        found = kubectl.items("pods", NAMESPACE, "--field-selector=metadata.name=rokken-database-0")
+        return {pod["metadata"]["uid"] for pod in found}
 
     with Writers(variables["http_port"]) as writers:
         assert wait_until(lambda: writers.answers[201] > 50, timeout=60)
-        before = pod()
+        before = pods()
         kubectl("delete", "pod", "rokken-database-0", NAMESPACE, "--wait=false")
-        assert wait_until(lambda: pod() != before, timeout=90)
+        assert wait_until(lambda: bool(pods() - before), timeout=90)
         kubectl("wait", "pod/rokken-database-0", "--for=condition=Ready", "--timeout=90s", NAMESPACE)
         count = writers.answers[201]
         assert wait_until(lambda: writers.answers[201] > count + 50, timeout=90)
