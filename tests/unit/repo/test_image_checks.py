@@ -26,8 +26,10 @@ class Host:
         for name in ("scripts/images.sh", "scripts/go_tool.sh", "tests/tools/go.mod"):
             (directory / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(root / name, directory / name)
-        shutil.copytree(root / "app/hello", directory / "app/hello", ignore=shutil.ignore_patterns("__pycache__"))
-        self.program("docker", 'if [ "${*: -1}" = - ]; then cat >/dev/null; fi')
+        for name in ("app/hello", "app/rokken/backend"):
+            shutil.copytree(root / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+        # Docker reads a build context from its standard input.
+        self.program("docker", f'if [ "${{*: -1}}" = - ]; then tar -t | sort >"{directory}/context-$#"; fi')
         self.program("go", '[ "$1" != version ] || echo go version go9.9.9 linux/amd64')
 
     def program(self, name: str, script: str, path: Path | None = None) -> None:
@@ -63,9 +65,25 @@ def test_build_builds_every_image_with_the_default_bases(host: Host) -> None:
     assert len(built) == 4
     assert "BASE=" not in "".join(built)
     assert host.calls("docker tag") == ["docker tag localhost/hello:checked hello:checked"]
-    for name in NAMES[1:]:
+    assert built[1].endswith(" --tag rokken-backend:checked -")
+    for name in NAMES[2:]:
         folder = name.replace("rokken-", "app/rokken/")
         assert f"docker build --tag {name}:checked {folder}" in built
+
+
+def test_every_image_with_packages_of_pip_takes_certificates_and_another_index(host: Host) -> None:
+    """An image that ignores them cannot be built behind a proxy that inspects TLS."""
+    bundle = host.directory / "certificates.pem"
+    bundle.write_text("a certificate")
+    done = host.run("scripts/images.sh", "build", CA_BUNDLE=str(bundle))
+    assert done.returncode == 0, done.stderr
+    built = [line for line in host.calls("docker build") if line.endswith(" -")]
+    contexts = [set(path.read_text().split()) for path in host.directory.glob("context-*")]
+    assert len(built) == len(contexts) == len([*host.directory.glob("app/**/requirements.txt")])
+    for line in built:
+        assert "--build-arg PIP_INDEX_URL --build-arg PIP_EXTRA_INDEX_URL --build-arg PIP_TRUSTED_HOST" in line
+    for context in contexts:
+        assert {"ca.crt", "./Dockerfile", "./requirements.txt"} <= context
 
 
 def test_build_takes_other_bases(host: Host) -> None:
