@@ -202,7 +202,7 @@ class Publisher:
             except (Unreadable, ApiError) as error:
                 problem = str(error)
                 self._metrics.failed()
-                spread = random.uniform(0.75, 1)  # noqa: S311  no secret  # nosec B311
+                spread = random.uniform(0.75, 1)  # noqa: S311  a delay is no secret  # nosec B311
                 pause = min(self._pause[0] * 2**failures, self._pause[1]) * spread
                 pause = max(pause, min(getattr(error, "retry_after", 0), LONGEST_RETRY_AFTER))
                 failures = min(failures + 1, 16)

@@ -19,7 +19,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "molecule"))
 
-import drystone_testing  # noqa: E402  its folder is found only now
+import drystone_testing  # noqa: E402  needs the sys.path that is set above
 from git_content import PUBLISHED, WORKLOAD, Client, Content, Site  # noqa: E402  as above
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.unit.fake_api import FakeApi  # noqa: E402  its folder is found only now
+from tests.unit.fake_api import FakeApi  # noqa: E402  needs the sys.path that is set above
 
 # The values of drystone_fork_modules.
 WAYS = {"fork": True, "new Python": False}

@@ -444,7 +444,7 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             super().setup()
             api.connections += 1
 
-        def log_message(self, format: str, *args: t.Any) -> None:  # noqa: A002  the name of the method it replaces
+        def log_message(self, format: str, *args: t.Any) -> None:  # noqa: A002  BaseHTTPRequestHandler names this parameter
             """Log nothing."""
 
         def serve(self) -> None:

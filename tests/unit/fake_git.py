@@ -230,7 +230,7 @@ def certificates(root: Path, *, names: list[str], days: int = 30) -> tuple[str, 
 
 def _handler(site: FakeGit) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        def log_message(self, format: str, *args: t.Any) -> None:  # noqa: A002  the name of the method it replaces
+        def log_message(self, format: str, *args: t.Any) -> None:  # noqa: A002  BaseHTTPRequestHandler names this parameter
             """Log nothing."""
 
         def serve(self) -> None:

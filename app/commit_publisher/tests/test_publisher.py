@@ -310,7 +310,7 @@ def test_retry_after_is_heeded(world: World) -> None:
 def test_the_token_is_read_for_each_request(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str | None] = []
     handler = world.api.server.RequestHandlerClass
-    serve = handler.serve  # type: ignore[attr-defined]  # the fake's own
+    serve = handler.serve  # type: ignore[attr-defined]  # an attribute of the fake's handler alone
 
     def spy(self: Any) -> None:
         seen.append(self.headers["Authorization"])

@@ -111,7 +111,7 @@ def handler(ready: Callable[[], bool], metrics: Metrics | None) -> type[BaseHTTP
 
         do_HEAD = do_GET  # noqa: N815  the name that the class it extends looks for
 
-        def log_message(self, format: str, *args: t.Any) -> None:  # noqa: A002  the name of the method it replaces
+        def log_message(self, format: str, *args: t.Any) -> None:  # noqa: A002  BaseHTTPRequestHandler names this parameter
             """Do not log requests: probes arrive every few seconds."""
 
     return Handler

@@ -88,7 +88,7 @@ def handler(metrics: Metrics, unread: Callable[[], str]) -> type[BaseHTTPRequest
             # It is ready when it notices changes.
             return (503, f"# not read yet: {missing}\n") if missing else (200, metrics.render())
 
-        def log_message(self, format: str, *args: t.Any) -> None:  # noqa: A002  the name of the method it replaces
+        def log_message(self, format: str, *args: t.Any) -> None:  # noqa: A002  BaseHTTPRequestHandler names this parameter
             """Do not log requests: probes arrive every few seconds."""
 
     return Handler

@@ -319,7 +319,7 @@ class GitOverHttp:
 
             do_POST = do_GET  # noqa: N815  the name that the base class requires
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name of the method it replaces
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  BaseHTTPRequestHandler names this parameter
                 """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -348,7 +348,7 @@ class Listener:
 
             do_PUT = do_POST  # noqa: N815  the name that the base class requires
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name of the method it replaces
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  BaseHTTPRequestHandler names this parameter
                 """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

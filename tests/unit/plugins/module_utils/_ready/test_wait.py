@@ -574,7 +574,7 @@ class Site:
                 self.end_headers()
                 self.wfile.write(site.body.encode())
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name of the method that it replaces
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  BaseHTTPRequestHandler names this parameter
                 """Log nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
