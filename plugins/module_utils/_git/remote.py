@@ -35,6 +35,14 @@ _SHOWN_BRANCHES = 8
 
 
 @dataclass(frozen=True)
+class Author:
+    """Who requested a commit. Drystone is always the committer."""
+
+    name: str
+    email: str
+
+
+@dataclass(frozen=True)
 class Remote:
     """One repository and the credentials for it.
 
@@ -138,9 +146,12 @@ class Git:
         work_tree: str | None = None,
         index: str | None = None,
         accept: tuple[int, ...] = (0,),
+        author: Author | None = None,
     ) -> str:
         """Run git and return its output. Raise CommandFailed or a subclass with the operation in the message."""
         environment = dict(self._environment, GIT_DIR=self.directory)
+        if author:
+            environment |= {"GIT_AUTHOR_NAME": author.name, "GIT_AUTHOR_EMAIL": author.email}
         if work_tree:
             environment["GIT_WORK_TREE"] = work_tree
         if index:

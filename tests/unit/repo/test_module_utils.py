@@ -19,7 +19,7 @@ LAYERS = (
     {"_docker"},
     {"_artifacts", "_git", "_host", "_kube", "_module"},
     {"_kstatus"},
-    {"_apply_set", "_credentials", "_kind", "_policy", "_ready"},
+    {"_apply_set", "_credentials", "_kind", "_policy", "_ready", "_release"},
 )
 
 
