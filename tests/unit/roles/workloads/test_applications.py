@@ -32,13 +32,14 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> list[Object]:
     return [yaml.safe_load(case[TEMPLATE]) for case in json.loads(done.stdout)]
 
 
-def params(path: str, chart: str | None = None) -> Object:
+def params(path: str, chart: str | None = None, release: str | None = None) -> Object:
     """Return the parameters that Argo CD's generators give for a folder."""
 
     def described(folder: str) -> Object:
         return {"path": folder, "basename": folder.rpartition("/")[2], "segments": folder.split("/")}
 
-    return {"path": described(path)} | ({"chart": {"path": described(chart)}} if chart else {})
+    given = {"path": described(path)} | ({"chart": {"path": described(chart)}} if chart else {})
+    return given | ({"release": {"path": {"filename": "hello.yaml"}}, "revision": release} if release else {})
 
 
 def fill(tmp_path: Path, text: str, given: Object) -> Any:
@@ -56,10 +57,15 @@ def fill(tmp_path: Path, text: str, given: Object) -> Any:
     return yaml.safe_load(done.stdout)
 
 
-def test_each_environment_has_its_folders_and_the_charts_of_their_workloads(sets: list[Object]) -> None:
-    generators = [one["merge"]["generators"] for one in sets[0]["spec"]["generators"]]
-    assert [[child["git"]["directories"] for child in children] for children in generators] == [
-        [[{"path": f"deploy/environments/{name}/*"}], [{"path": "deploy/workloads/*/chart"}]] for name in ("dev", "qa")
+def test_each_environment_has_its_folders_its_releases_and_the_charts_of_their_workloads(sets: list[Object]) -> None:
+    generators = [[child["git"] for child in one["merge"]["generators"]] for one in sets[0]["spec"]["generators"]]
+    assert [[child.get("directories") or child["files"] for child in children] for children in generators] == [
+        [
+            [{"path": f"deploy/environments/{name}/*"}],
+            [{"path": "deploy/workloads/*/chart"}],
+            [{"path": f"releases/{name}/*.yaml"}],
+        ]
+        for name in ("dev", "qa")
     ]
 
 
@@ -67,14 +73,26 @@ def test_no_environment_has_no_application(sets: list[Object]) -> None:
     assert sets[1]["spec"]["generators"] == [{"list": {"elements": []}}]
 
 
-def test_a_folder_and_the_chart_of_its_workload_are_merged_by_name(sets: list[Object], tmp_path: Path) -> None:
+def test_a_folder_the_chart_and_the_release_of_its_workload_are_merged_by_name(
+    sets: list[Object], tmp_path: Path
+) -> None:
     (generator, _) = sets[0]["spec"]["generators"]
     assert generator["merge"]["mergeKeys"] == ["values"]
-    folders, charts = (child["git"] for child in generator["merge"]["generators"])
-    assert charts["pathParamPrefix"] == "chart"
-    given = params("deploy/environments/dev/hello", "deploy/workloads/hello/chart")
-    named = [fill(tmp_path, json.dumps(child["values"]), given) for child in (folders, charts)]
-    assert named == [{"workload": "hello"}, {"workload": "hello"}]
+    children = [child["git"] for child in generator["merge"]["generators"]]
+    assert [child.get("pathParamPrefix") for child in children] == [None, "chart", "release"]
+    given = params("deploy/environments/dev/hello", "deploy/workloads/hello/chart", "5b3d2b0")
+    named = [fill(tmp_path, yaml.safe_dump(child["values"], width=1000), given) for child in children]
+    assert named == [{"workload": "hello"}] * 3
+
+
+@pytest.mark.parametrize(("release", "revision"), [(None, "main"), ("5b3d2b0", "5b3d2b0")])
+def test_the_commit_of_the_release_is_deployed_and_otherwise_the_branch(
+    sets: list[Object], tmp_path: Path, release: str | None, revision: str
+) -> None:
+    source = sets[0]["spec"]["template"]["spec"]["source"]
+    text = yaml.safe_dump({"revision": source["targetRevision"]}, width=1000)
+    given = params("deploy/environments/dev/hello", release=release)
+    assert fill(tmp_path, text, given) == {"revision": revision}
 
 
 def test_a_folder_of_a_workload_without_chart_is_the_source(sets: list[Object], tmp_path: Path) -> None:
