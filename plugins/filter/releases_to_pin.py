@@ -38,7 +38,7 @@ EXAMPLES = r"""
   drystone.platform.git_release:
     repository: /srv/git/platform.git
     only_missing: true
-    message: Release the first commit
+    commit_message: Release the first commit
     releases: "{{ found.folders | drystone.platform.releases_to_pin(['dev'], found.revision) }}"
 
 - name: Show what changes only by promotion

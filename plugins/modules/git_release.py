@@ -56,7 +56,7 @@ options:
     description: Whether to change only workloads that have no release.
     type: bool
     default: false
-  message:
+  commit_message:
     description: Message of the commit.
     type: str
     required: true
@@ -85,7 +85,7 @@ EXAMPLES = r"""
     repository: ssh://git@127.0.0.1:2222/srv/git/platform.git
     private_key: ~/.local/state/drystone/drystone-dev/git/operator_key
     known_hosts: ~/.local/state/drystone/drystone-dev/git/known_hosts
-    message: Promote greeter to staging
+    commit_message: Promote greeter to staging
     author: Ada
     email: ada@example.com
     releases:
@@ -97,7 +97,7 @@ EXAMPLES = r"""
 - name: Let a workload follow the branch again
   drystone.platform.git_release:
     repository: /srv/git/platform.git
-    message: Follow main
+    commit_message: Follow main
     releases:
       - environment: staging
         workload: greeter
@@ -133,6 +133,8 @@ msg:
   sample: /srv/git/platform.git (main) gets greeter in staging at 5b3d2b0ce1b2.
 """
 
+import typing as t
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import git_argspec
@@ -149,12 +151,12 @@ _RELEASE = {
 }
 
 
-def _request(params):
+def _request(params: dict[str, t.Any]) -> Request:
     targets = {Target(one["environment"], one["workload"]): one for one in params["releases"]}
     return Request(
         wanted={target: one["revision"] or None for target, one in targets.items()},
         expected={target: one["expected"] or None for target, one in targets.items() if one["expected"] is not None},
-        message=params["message"],
+        message=params["commit_message"],
         author=Author(params["author"], params["email"]),
         only_missing=params["only_missing"],
         branch=params["pull_request"],
@@ -168,7 +170,7 @@ def main() -> None:
             **git_argspec(),
             "releases": {"type": "list", "elements": "dict", "required": True, "options": _RELEASE},
             "only_missing": {"type": "bool", "default": False},
-            "message": {"type": "str", "required": True},
+            "commit_message": {"type": "str", "required": True},
             "author": {"type": "str", "default": "Drystone"},
             "email": {"type": "str", "default": "drystone@localhost"},
             "pull_request": {"type": "str"},

@@ -105,7 +105,9 @@ def test_a_release_that_is_not_healthy_is_taken_back(kubectl: Kubectl, platform:
     )
     assert done.code != 0
     said = " ".join(done.output.split())
-    assert "Promote greeter from dev to staging: it failed, so the environment runs the commit before again" in said, said
+    assert "Promote greeter from dev to staging: it failed, so the environment runs the commit before again" in said, (
+        said
+    )
     assert platform.released("staging") == before
     assert available(kubectl, "staging") >= replicas
     reason = platform("log", "-1", "--format=%B")

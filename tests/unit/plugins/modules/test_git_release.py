@@ -21,15 +21,19 @@ def seeded(git_module: Runner, tmp_path: t.Any) -> str:
 
 def test_a_release_is_written_once(git_module: Runner, seeded: str) -> None:
     release = {**STAGING, "revision": seeded, "expected": ""}
-    written = git_module("git_release", releases=[release], message="Promote", author="Ada", email="ada@example.com")
+    written = git_module(
+        "git_release", releases=[release], commit_message="Promote", author="Ada", email="ada@example.com"
+    )
     assert (written["changed"], written["head"], written["pushed_branch"]) == (True, seeded, "main")
     assert written["previous"] == {"staging/greeter": None}
-    again = git_module("git_release", releases=[release], message="Promote")
+    again = git_module("git_release", releases=[release], commit_message="Promote")
     assert (again["changed"], again["commit"], again["pushed_branch"]) == (False, None, None)
 
 
 def test_check_mode_changes_nothing(git_module: Runner, seeded: str) -> None:
-    predicted = git_module("git_release", releases=[{**STAGING, "revision": seeded}], message="Promote", check=True)
+    predicted = git_module(
+        "git_release", releases=[{**STAGING, "revision": seeded}], commit_message="Promote", check=True
+    )
     assert (predicted["changed"], predicted["commit"]) == (True, None)
     assert git_module("git_release_info")["head"] == seeded
 
@@ -43,6 +47,6 @@ def test_check_mode_changes_nothing(git_module: Runner, seeded: str) -> None:
     ],
 )
 def test_bad_input_is_refused(git_module: Runner, seeded: str, release: dict[str, str], said: str) -> None:
-    failed = git_module("git_release", releases=[release], message="Promote")
+    failed = git_module("git_release", releases=[release], commit_message="Promote")
     assert failed["failed"]
     assert said in failed["msg"]

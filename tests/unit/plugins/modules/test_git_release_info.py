@@ -21,7 +21,9 @@ def seeded(git_module: Runner, tmp_path: t.Any) -> str:
 
 def test_releases_and_their_history_are_read(git_module: Runner, seeded: str) -> None:
     release = {**STAGING, "revision": seeded}
-    written = git_module("git_release", releases=[release], message="Promote", author="Ada", email="ada@example.com")
+    written = git_module(
+        "git_release", releases=[release], commit_message="Promote", author="Ada", email="ada@example.com"
+    )
     git_module("git_note", commit=written["commit"], text="healthy")
     found = git_module("git_release_info", history_of=STAGING)
     assert (found["head"], found["releases"]) == (written["commit"], {"staging/greeter": seeded})
