@@ -116,7 +116,7 @@ commit:
   type: str
   sample: 0c1f0f5dd3f5bb2d5a0c4bd1a0c1b1a0f2e3d4c5
 pushed_branch:
-  description: The branch that receives the commit. Null without a change.
+  description: The branch that receives the commit, or has it from an earlier run. Null without a change.
   returned: success
   type: str
   sample: main

@@ -9,8 +9,8 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, InvalidInput
-from ansible_collections.drystone.platform.plugins.module_utils._git.errors import RemoteUnavailable
 from ansible_collections.drystone.platform.plugins.module_utils._release.pins import Target, read, revision_of
+from ansible_collections.drystone.platform.plugins.module_utils._release.write import OVERTAKEN
 
 if t.TYPE_CHECKING:
     from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Git
@@ -51,29 +51,42 @@ class Entry:
 def history(git: Git, head: str, target: Target, limit: int) -> list[Entry]:
     """Return the newest changes of a workload in an environment, the newest first.
 
-    With a release these are the commits of its file. Without one these are the commits that changed the workload.
+    With a release these are the commits of its file, and before the first of them those that changed the workload.
+    Without a release these are the commits that changed the workload.
     """
     fetch_notes(git)
-    paths = [target.path]
+    content = [target.folder, f"deploy/workloads/{target.workload}", "deploy/components"]
     if target not in read(git, head):
-        paths += [target.folder, f"deploy/workloads/{target.workload}"]
+        return _entries(git, head, target, [target.path, *content], limit)
+    entries = _entries(git, head, target, [target.path], limit)
+    if 0 < len(entries) < limit:
+        parents = git.run(
+            "rev-list", "--parents", "--max-count=1", entries[-1].commit, doing="Reading a commit"
+        ).split()
+        if len(parents) > 1:
+            entries += _entries(git, parents[1], target, content, limit - len(entries))
+    return entries
+
+
+def _entries(git: Git, start: str, target: Target, paths: list[str], limit: int) -> list[Entry]:
+    """Return the commits below a start that changed one of the paths."""
     doing = f"Reading the history of {target}"
     shown = git.run(
         "log",
         f"--max-count={limit}",
         "--first-parent",
         f"--notes={NOTES}",
-        "--format=%H%x1f%an%x1f%aI%x1f%s%x1f%N%x1e",
-        head,
+        "-z",
+        "--format=%H%x00%an%x00%aI%x00%s%x00%N",
+        start,
         "--",
         *paths,
         doing=doing,
     )
+    fields = shown.split("\0")
     entries = []
-    for line in shown.split("\x1e"):
-        if not line.strip():
-            continue
-        commit, author, date, subject, notes = line.strip("\n").split("\x1f")
+    for at in range(0, len(fields) - 4, 5):
+        commit, author, date, subject, notes = fields[at : at + 5]
         entries.append(Entry(commit, author, date, subject, _revision_at(git, commit, target), notes.strip()))
     return entries
 
@@ -96,7 +109,12 @@ def _revision_at(git: Git, commit: str, target: Target) -> str | None:
     listed = git.run("ls-tree", commit, "--", target.path, doing=doing)
     if not listed:
         return None
-    return revision_of(git.run("cat-file", "blob", f"{commit}:{target.path}", doing=doing), target.path)
+    text = git.run("cat-file", "blob", f"{commit}:{target.path}", doing=doing)
+    try:
+        return revision_of(text, target.path)
+    except InvalidInput:
+        # Nothing was deployed from a file without a commit.
+        return None
 
 
 def fetch_notes(git: Git) -> None:
@@ -111,6 +129,8 @@ def note(git: Git, commit: str, text: str, *, check: bool) -> bool:
     doing = f"Adding a note to commit {commit[:12]}"
     for attempt in range(1, _ATTEMPTS + 1):
         git.fetch()
+        # Forget a note that the remote did not take.
+        git.run("update-ref", "-d", NOTES, doing=doing)
         fetch_notes(git)
         if git.run("cat-file", "-t", commit, doing=doing, accept=(0, 128)) != "commit":
             raise InvalidInput(f"{doing}: {git.remote.url} ({git.remote.branch}) does not have it. Check the hash.")
@@ -122,11 +142,8 @@ def note(git: Git, commit: str, text: str, *, check: bool) -> bool:
         git.run("notes", f"--ref={NOTES}", "append", f"--message={text}", commit, doing=doing)
         try:
             git.run("push", "--quiet", "--", git.remote.url, f"{NOTES}:{NOTES}", doing=doing)
-        except RemoteUnavailable:
-            raise
-        except CommandFailed:
-            # Somebody else pushed notes first.
-            if attempt == _ATTEMPTS:
+        except CommandFailed as error:
+            if attempt == _ATTEMPTS or not OVERTAKEN.search(str(error.facts.get("stderr", ""))):
                 raise
             continue
         break

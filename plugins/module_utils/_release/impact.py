@@ -27,6 +27,8 @@ _KINDS = {
     "Ingress": "network",
     "NetworkPolicy": "network",
     "ServiceAccount": "rights",
+    "ClusterRole": "rights",
+    "ClusterRoleBinding": "rights",
     "Role": "rights",
     "RoleBinding": "rights",
     "PersistentVolumeClaim": "storage",
@@ -44,8 +46,10 @@ _FIELDS = tuple(
         (r"/(securityContext|serviceAccountName|automountServiceAccountToken|hostPID|hostIPC|hostPath)(/|$)", "rights"),
     )
 )
+# Only workloads have immutable selectors.
+_WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Rollout", "Job")
 # The suffix that kustomize adds to the name of a generated ConfigMap or Secret
-_GENERATED = re.compile(r"-[0-9a-z]{10}$")
+_GENERATED = re.compile(r"-[2456789bcdfghkmt]{10}$")
 _GENERATED_KINDS = ("ConfigMap", "Secret")
 
 Key = tuple[str, str, str]
@@ -100,20 +104,27 @@ def _impacts(before: Object, after: Object) -> set[str]:
     kind = after["kind"]
     if kind in _KINDS:
         return {_KINDS[kind]}
-    return {_impact(path) for path in changed_fields(masked(before), masked(after))}
+    return {_impact(kind, path) for path in changed_fields(masked(before), masked(after))}
 
 
-def _impact(path: str) -> str:
+def _impact(kind: str, path: str) -> str:
     for pattern, name in _FIELDS:
-        if pattern.search(path):
+        if pattern.search(path) and (name != "removal" or kind in _WORKLOADS):
             return name
     return "configuration"
 
 
 def changed_fields(before: t.Any, after: t.Any, path: str = "") -> list[str]:
-    """Return the paths of all fields that differ. The entries of a list with names are compared by name."""
+    """Return the paths of all fields that differ. The entries of a list with names are compared by name.
+
+    If one side is missing, the paths are those of the fields of the other side.
+    """
     if before == after:
         return []
+    if before is None and after:
+        before = type(after)() if isinstance(after, (dict, list)) else None
+    if after is None and before:
+        after = type(before)() if isinstance(before, (dict, list)) else None
     if isinstance(before, list) and isinstance(after, list):
         named = [_by_name(before), _by_name(after)]
         if None in named:

@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Git
 
 FOLDER = "releases"
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REVISION = re.compile(r"^revision: *['\"]?([0-9a-f]{40})['\"]? *$", re.MULTILINE)
 
@@ -34,7 +34,7 @@ class Target:
         for what, name in (("environment", self.environment), ("workload", self.workload)):
             if not _NAME.fullmatch(name):
                 raise InvalidInput(
-                    f"{name!r} cannot be the {what}: a name has lowercase letters, digits and hyphens, such as greeter."
+                    f"{name!r} cannot be the {what}: a name has lowercase letters, digits, - and ., such as greeter."
                 )
 
     def __str__(self) -> str:

@@ -10,6 +10,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.drystone.platform.plugins.module_utils._command import NOT_FOUND
 from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError, InvalidInput
 from ansible_collections.drystone.platform.plugins.module_utils._release.impact import CLASSES, Change, compare
 from ansible_collections.drystone.platform.plugins.module_utils._release.pins import Target, read
@@ -85,15 +86,19 @@ def plan(
 
 def _require_same_images(target: Target, source: Target, images: list[str], wanted: list[str]) -> None:
     """Raise an error if both environments use different tags of an image."""
-    tags = {name: tag for name, _colon, tag in (image.rpartition(":") for image in wanted)}
-    for image in images:
-        name, _colon, tag = image.rpartition(":")
-        if tags.get(name, tag) != tag:
+    for name in sorted({_named(image) for image in images} & {_named(image) for image in wanted}):
+        here, there = ([image for image in one if _named(image) == name] for one in (images, wanted))
+        if here != there:
             raise InvalidInput(
-                f"Planning a release of {target}: {source.environment} has {name}:{tags[name]}, but the files of "
-                f"{target.environment} say {image}, so this commit would not bring the version. Set the version in "
-                f"{target.folder} too, or in deploy/workloads/{target.workload} for every environment."
+                f"Planning a release of {target}: {source.environment} has {', '.join(there)}, but the files of "
+                f"{target.environment} say {', '.join(here)}, so this commit would not bring the version. Set the "
+                f"version in {target.folder} too, or in deploy/workloads/{target.workload} for every environment."
             )
+
+
+def _named(image: str) -> str:
+    """Return an image without its tag and digest. The colon of a port is followed by a slash."""
+    return re.sub(r":[^:/]+$", "", image.partition("@")[0])
 
 
 def _current(git: Git, renderer: Renderer, target: Target, commit: str) -> list[Object]:
@@ -127,10 +132,12 @@ def _with_version(git: Git, renderer: Renderer, target: Target, head: str, versi
     for commit in listed.split():
         try:
             images = images_of(renderer.render(target, commit))
-        except DrystoneError:
+        except DrystoneError as error:
+            if error.facts.get("rc") == NOT_FOUND:
+                raise
             # A commit that cannot be rendered has no version.
             continue
-        if any(image.endswith(f":{version}") for image in images):
+        if any(image.partition("@")[0].endswith(f":{version}") for image in images):
             return commit
         seen += [image for image in images if image not in seen]
     raise InvalidInput(

@@ -23,7 +23,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._release.pins im
 TRAILER = "Drystone-Release"
 _ATTEMPTS = 5
 # What git prints when somebody else pushed first
-_OVERTAKEN = re.compile(r"fetch first|non-fast-forward|cannot lock ref|stale info|failed to update ref|\[rejected\]")
+OVERTAKEN = re.compile(r"fetch first|non-fast-forward|cannot lock ref|stale info|failed to update ref|\[rejected\]")
 
 
 @dataclass
@@ -92,7 +92,7 @@ def release(remote: Remote, request: Request, *, check: bool) -> Outcome:
             except CommandFailed as error:
                 if isinstance(error, RemoteUnavailable) and _arrived(remote, outcome.commit, request.branch):
                     return outcome
-                if attempt == _ATTEMPTS or not _OVERTAKEN.search(str(error.facts.get("stderr", ""))):
+                if attempt == _ATTEMPTS or not OVERTAKEN.search(str(error.facts.get("stderr", ""))):
                     raise
                 continue
             return outcome
@@ -123,6 +123,8 @@ def _plan(git: Git, request: Request) -> Outcome:
                 f"Releasing {target}: commit {revision} is not in the history of {where}. Choose one of its commits."
             )
     before = {target: there.get(target) for target in request.wanted}
+    if changes and request.branch and (pushed := _branch(git, request.branch)):
+        return _pushed_before(git, request, pushed, head, before)
     if not changes:
         return Outcome(False, f"{where} already has this release of {names}.", head, before=before, after=before)
     said = ", ".join(f"{target} at {_short(revision)}" for target, revision in changes.items())
@@ -134,6 +136,28 @@ def _plan(git: Git, request: Request) -> Outcome:
         before=before,
         after={**before, **changes},
     )
+
+
+def _branch(git: Git, branch: str) -> str | None:
+    """Fetch a branch and return its head, or None if it does not exist."""
+    name = f"refs/heads/{branch}"
+    if name not in git.refs():
+        return None
+    doing = f"Reading branch {branch} of {git.remote.url}"
+    git.run("fetch", "--quiet", "--no-tags", "--", git.remote.url, f"+{name}:refs/drystone/pushed", doing=doing)
+    return git.run("rev-parse", "refs/drystone/pushed", doing=doing)
+
+
+def _pushed_before(git: Git, request: Request, pushed: str, head: str, before: dict[Target, str | None]) -> Outcome:
+    """Accept a branch of an earlier run with the same releases. Raise Refused for any other content."""
+    there = read(git, pushed)
+    if any(there.get(target) != revision for target, revision in request.wanted.items()):
+        raise Refused(
+            f"The branch {request.branch} of {git.remote.url} exists with another content, so nothing was changed. "
+            "Merge or delete it."
+        )
+    msg = f"The branch {request.branch} of {git.remote.url} already has this release."
+    return Outcome(False, msg, head, branch=request.branch, before=before, after=before)
 
 
 def _short(revision: str | None) -> str:

@@ -9,7 +9,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput
+from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, InvalidInput
 from ansible_collections.drystone.platform.plugins.module_utils._release.history import Entry, earlier, history, note
 from ansible_collections.drystone.platform.plugins.module_utils._release.pins import Target
 from tests.unit.plugins.module_utils._release.conftest import Server
@@ -27,7 +27,8 @@ def read(server: Server, name: str, target: Target = STAGING, limit: int = 20) -
 def test_a_release_shows_who_when_why_and_what(server: Server, first: str) -> None:
     promoted = server.commit({STAGING.path: STAGING.text(first)}, "Promote greeter to staging")
     server.commit({"deploy/environments/dev/greeter/a": "a"}, "Change dev")
-    (entry,) = read(server, "clone")
+    entry, before = read(server, "clone")
+    assert (before.commit, before.revision) == (first, None)
     assert (entry.commit, entry.author, entry.subject) == (promoted, "ada", "Promote greeter to staging")
     assert (entry.revision, entry.health) == (first, "")
     assert "T" in entry.date
@@ -44,6 +45,32 @@ def test_a_removed_release_is_part_of_the_history(server: Server, first: str) ->
     server.commit({STAGING.path: None}, "Follow main")
     subjects = [(entry.subject, entry.revision) for entry in read(server, "clone")]
     assert subjects[:2] == [("Follow main", None), ("Promote", first)]
+
+
+def test_a_file_that_was_invalid_for_a_while_does_not_break_the_history(server: Server, first: str) -> None:
+    server.commit({STAGING.path: "broken\n"}, "Break it")
+    server.commit({STAGING.path: STAGING.text(first)}, "Correct it")
+    assert [(entry.subject, entry.revision) for entry in read(server, "clone")][:2] == [
+        ("Correct it", first),
+        ("Break it", None),
+    ]
+
+
+def test_before_the_first_release_are_the_commits_of_the_workload(server: Server, first: str) -> None:
+    second = server.commit({"deploy/components/autoscaling/a": "a"}, "Change a component")
+    server.commit({STAGING.path: STAGING.text(first)}, "Roll back")
+    found = read(server, "clone")
+    assert [entry.commit for entry in found[1:]] == [second, first]
+    assert earlier(found) is None
+
+
+def test_a_note_that_the_server_refuses_is_an_error(server: Server, first: str) -> None:
+    hook = server.path / "hooks/update"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text('#!/bin/sh\ncase "$1" in refs/notes/*) exit 1 ;; esac\n')
+    hook.chmod(0o755)
+    with pytest.raises(CommandFailed):
+        note(server.clone(), first, "healthy", check=False)
 
 
 def test_the_history_has_a_limit(server: Server, first: str) -> None:

@@ -33,7 +33,7 @@ def test_equal_objects_have_no_changes() -> None:
         pytest.param(deployment("greeter:1.1.0"), ("image",), id="image"),
         pytest.param(
             deployment(pod={"initContainers": [{"name": "wait", "image": "greeter:1.1.0"}]}),
-            ("configuration",),
+            ("image", "configuration"),
             id="new init container",
         ),
         pytest.param(deployment(replicas=3), ("size",), id="replicas"),
@@ -47,7 +47,7 @@ def test_equal_objects_have_no_changes() -> None:
         ),
         pytest.param(
             deployment(pod={"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}),
-            ("configuration",),
+            ("configuration", "storage"),
             id="first volume",
         ),
         pytest.param(deployment(selector={"matchLabels": {"app": "other"}}), ("removal",), id="immutable selector"),
@@ -115,6 +115,22 @@ def test_a_generated_configmap_with_another_hash_is_no_removal() -> None:
         for suffix in ("4bkh6fk2tk", "mt7g5kd2h2")
     )
     assert {(change.action, change.impacts) for change in compare(before, after)} == {("changed", ("configuration",))}
+
+
+def test_a_volume_that_disappears_is_storage() -> None:
+    before = deployment(pod={"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]})
+    assert "storage" in impacts(before, deployment())
+
+
+def test_configmaps_with_similar_names_are_different_objects() -> None:
+    before = [an_object("ConfigMap", name) for name in ("app-production", "app-monitoring")]
+    (change,) = compare(before, before[1:])
+    assert (change.action, change.name) == ("removed", "app-production")
+
+
+def test_the_selector_of_a_monitor_can_change() -> None:
+    before, after = (an_object("ServiceMonitor", spec={"selector": {"a": value}}) for value in "xy")
+    assert impacts(before, after) == ("configuration",)
 
 
 def test_the_value_of_a_secret_is_not_shown() -> None:

@@ -20,7 +20,7 @@ def test_the_content_is_read_back() -> None:
     assert revision_of(target.text(COMMIT), target.path) == COMMIT
 
 
-@pytest.mark.parametrize("name", ["", "../dev", "Dev", "a/b", "-a", "a b"])
+@pytest.mark.parametrize("name", ["", "../dev", "Dev", "a/b", "-a", "a b", "."])
 def test_names_that_could_leave_the_folder_are_refused(name: str) -> None:
     with pytest.raises(InvalidInput, match="lowercase"):
         Target(name, "greeter")

@@ -9,7 +9,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, InvalidInput, Refused
+from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput, Refused
 from ansible_collections.drystone.platform.plugins.module_utils._git.errors import RemoteUnavailable
 from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Author, Git
 from ansible_collections.drystone.platform.plugins.module_utils._release import write
@@ -143,12 +143,14 @@ def test_a_server_that_disappears_during_the_push(
 def test_a_pull_request_is_a_branch(server: Server, first: str) -> None:
     outcome = release(server, {STAGING: first}, branch="promote/staging-greeter")
     assert outcome.branch == "promote/staging-greeter"
+    again = release(server, {STAGING: first}, branch="promote/staging-greeter")
+    assert (again.changed, again.commit) == (False, None)
     assert server.head() == first
     assert released(server, STAGING, "promote/staging-greeter") == first
 
 
 def test_an_existing_branch_is_not_overwritten(server: Server, first: str) -> None:
     theirs = server.commit({"a": "theirs"}, branch="promote/staging-greeter")
-    with pytest.raises(CommandFailed, match="Pushing branch promote/staging-greeter"):
+    with pytest.raises(Refused, match=r"branch promote/staging-greeter of .* exists with another content"):
         release(server, {STAGING: first}, branch="promote/staging-greeter")
     assert server.head("promote/staging-greeter") == theirs
