@@ -8,6 +8,7 @@ import os
 import subprocess
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -188,16 +189,16 @@ class Playbook:
         self.output = done.stdout + done.stderr
 
 
-class Users:
+class Users(ABC):
     """Threads that act as users until they are stopped."""
 
     def __init__(self, count: int) -> None:
         self.stopped = threading.Event()
         self._threads = [threading.Thread(target=self.act, args=(number,)) for number in range(count)]
 
+    @abstractmethod
     def act(self, number: int) -> None:
         """Act as one user until C(stopped) is set."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         for thread in self._threads:
