@@ -95,7 +95,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import git_argspec
 from ansible_collections.drystone.platform.plugins.module_utils._git.backup import back_up, facts
-from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Remote
+from ansible_collections.drystone.platform.plugins.module_utils._git.remote import remote_of
 from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 
 
@@ -105,7 +105,7 @@ def main() -> None:
         argument_spec={**git_argspec(), "path": {"type": "path", "required": True}}, supports_check_mode=True
     )
     params = module.params
-    remote = Remote(params["repository"], **{name: params[name] for name in git_argspec() if name != "repository"})
+    remote = remote_of(params)
     with failing(module):
         backup = back_up(remote, path=params["path"], check=module.check_mode)
     succeed(module, **facts(backup))

@@ -74,7 +74,7 @@ folders:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import git_argspec
-from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Remote
+from ansible_collections.drystone.platform.plugins.module_utils._git.remote import remote_of
 from ansible_collections.drystone.platform.plugins.module_utils._git.server import folders
 from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 
@@ -90,7 +90,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    remote = Remote(params["repository"], **{name: params[name] for name in git_argspec() if name != "repository"})
+    remote = remote_of(params)
     with failing(module):
         revision, found = folders(remote, params["path"].strip("/"), params["depth"])
     succeed(module, changed=False, revision=revision, folders=found)

@@ -55,7 +55,7 @@ import tempfile
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import git_argspec
-from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Git, Remote
+from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Git, remote_of
 from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 from ansible_collections.drystone.platform.plugins.module_utils._release.history import note
 
@@ -72,7 +72,7 @@ def main() -> None:
     )
     params = module.params
     commit, text = params["commit"], params["text"]
-    remote = Remote(params["repository"], **{name: params[name] for name in git_argspec() if name != "repository"})
+    remote = remote_of(params)
     with failing(module), tempfile.TemporaryDirectory(prefix="drystone-git-") as directory:
         changed = note(Git(remote, directory), commit, text, check=module.check_mode)
     msg = f'Commit {commit[:12]} {"gets" if changed else "already has"} the note "{text}".'

@@ -138,7 +138,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import git_argspec
-from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Author, Remote
+from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Author, remote_of
 from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 from ansible_collections.drystone.platform.plugins.module_utils._release.pins import Target
 from ansible_collections.drystone.platform.plugins.module_utils._release.write import Request, release
@@ -178,7 +178,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    remote = Remote(params["repository"], **{name: params[name] for name in git_argspec() if name != "repository"})
+    remote = remote_of(params)
     with failing(module):
         outcome = release(remote, _request(params), check=module.check_mode)
     succeed(module, **outcome.facts(), diff=outcome.diff())

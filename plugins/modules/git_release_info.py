@@ -106,7 +106,7 @@ import tempfile
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import git_argspec
-from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Git, Remote
+from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Git, remote_of
 from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 from ansible_collections.drystone.platform.plugins.module_utils._release.history import earlier, history
 from ansible_collections.drystone.platform.plugins.module_utils._release.pins import Target, read
@@ -129,7 +129,7 @@ def main() -> None:
     )
     params = module.params
     wanted = params["history_of"]
-    remote = Remote(params["repository"], **{name: params[name] for name in git_argspec() if name != "repository"})
+    remote = remote_of(params)
     with failing(module), tempfile.TemporaryDirectory(prefix="drystone-git-") as directory:
         git = Git(remote, directory)
         # The releases are in the newest commit. Only a history needs all commits.

@@ -128,7 +128,7 @@ msg:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import git_argspec
-from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Remote
+from ansible_collections.drystone.platform.plugins.module_utils._git.remote import remote_of
 from ansible_collections.drystone.platform.plugins.module_utils._git.seed import seed
 from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 
@@ -146,7 +146,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    remote = Remote(params["repository"], **{name: params[name] for name in git_argspec() if name != "repository"})
+    remote = remote_of(params)
     with failing(module):
         outcome = seed(
             remote,

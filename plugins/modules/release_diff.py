@@ -135,7 +135,7 @@ import tempfile
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import git_argspec
-from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Git, Remote
+from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Git, remote_of
 from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 from ansible_collections.drystone.platform.plugins.module_utils._release.pins import Target
 from ansible_collections.drystone.platform.plugins.module_utils._release.plan import plan
@@ -160,7 +160,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    remote = Remote(params["repository"], **{name: params[name] for name in git_argspec() if name != "repository"})
+    remote = remote_of(params)
     with failing(module), tempfile.TemporaryDirectory(prefix="drystone-release-") as directory:
         git = Git(remote, directory)
         renderer = Renderer(

@@ -16,6 +16,7 @@ import time
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.drystone.platform.plugins.module_utils._argspec import git_argspec
 from ansible_collections.drystone.platform.plugins.module_utils._command import NOT_FOUND, TIMED_OUT, run
 from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, InvalidInput
 from ansible_collections.drystone.platform.plugins.module_utils._git.errors import (
@@ -110,6 +111,11 @@ class Remote:
             helper = f"store --file={shlex.quote(self.credentials)}"
             seen |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "credential.helper", "GIT_CONFIG_VALUE_0": helper}
         return seen
+
+
+def remote_of(params: t.Mapping[str, t.Any]) -> Remote:
+    """Return the repository that the options of _argspec.git_argspec() name."""
+    return Remote(url=params["repository"], **{name: params[name] for name in git_argspec() if name != "repository"})
 
 
 def _quoted(path: str) -> str:
