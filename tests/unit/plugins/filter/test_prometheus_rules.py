@@ -47,7 +47,7 @@ Text without steps.
 
 
 def test_each_group_is_a_rule_of_its_own() -> None:
-    rules = make(ALERTS, "monitoring", RUNBOOK, "docs/runbook.md")
+    rules = make(ALERTS, "monitoring", RUNBOOK, "docs/runbook/README.md")
     assert [rule["metadata"] for rule in rules] == [
         {"name": "drystone-platform", "namespace": "monitoring"},
         {"name": "drystone-web", "namespace": "monitoring"},
@@ -55,7 +55,7 @@ def test_each_group_is_a_rule_of_its_own() -> None:
 
 
 def test_an_alert_carries_what_its_section_of_the_runbook_says_to_do() -> None:
-    rule, _ = make(ALERTS, "monitoring", RUNBOOK, "docs/runbook.md")
+    rule, _ = make(ALERTS, "monitoring", RUNBOOK, "docs/runbook/README.md")
     down, watchdog = rule["spec"]["groups"][0]["rules"]
     steps = 'Look at `{{ "{{" }} its }}` pod, then at its log.\n\n- Two things may be wrong.'
     assert down == {
@@ -65,15 +65,15 @@ def test_an_alert_carries_what_its_section_of_the_runbook_says_to_do() -> None:
         "labels": {"severity": "warning"},
         "annotations": {
             "summary": "{{ $labels.job }} is down.",
-            "runbook": f"{steps}\n\nSee docs/runbook.md#targetdown",
+            "runbook": f"{steps}\n\nSee docs/runbook/README.md#targetdown",
         },
     }
     assert "for" not in watchdog
-    assert watchdog["annotations"]["runbook"] == "Nothing.\n\nSee docs/runbook.md#watchdog"
+    assert watchdog["annotations"]["runbook"] == "Nothing.\n\nSee docs/runbook/README.md#watchdog"
 
 
 def test_an_alert_links_to_its_section_where_the_runbook_has_an_address() -> None:
-    rule, _ = make(ALERTS, "monitoring", RUNBOOK, "docs/runbook.md", url="https://example.com/runbook.md")
+    rule, _ = make(ALERTS, "monitoring", RUNBOOK, "docs/runbook/README.md", url="https://example.com/runbook.md")
     down, _watchdog = rule["spec"]["groups"][0]["rules"]
     assert down["annotations"]["runbook_url"] == "https://example.com/runbook.md#targetdown"
 
@@ -83,4 +83,4 @@ def test_an_alert_that_nobody_knows_what_to_do_about_is_an_error(runbook: str) -
     with pytest.raises(
         AnsibleFilterError, match=r"what to do about the alert TargetDown\. Add a section '### TargetDown'"
     ):
-        make(ALERTS, "monitoring", runbook, "docs/runbook.md")
+        make(ALERTS, "monitoring", runbook, "docs/runbook/README.md")

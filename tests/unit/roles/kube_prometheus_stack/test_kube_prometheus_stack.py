@@ -305,7 +305,7 @@ def test_monitors_and_rules_of_every_namespace_are_taken(objects: list[dict[str,
 
 ALERTS = yaml.safe_load((ROLE / "files/alerts.yml").read_text())
 DASHBOARDS = yaml.safe_load((ROLE / "files/dashboards.yml").read_text())
-RUNBOOK = (ROOT / "docs/runbook.md").read_text()
+RUNBOOK = (ROOT / "docs/runbook/README.md").read_text()
 
 
 def test_every_alert_has_its_section_in_the_runbook() -> None:
@@ -321,13 +321,13 @@ def anchors(page: str) -> list[str]:
 
 
 def test_what_alerts_link_to_is_there_once() -> None:
-    address = "https://git.example.org/docs/runbook.md"
-    for rule in prometheus_rules(ALERTS, "monitoring", RUNBOOK, "docs/runbook.md", url=address):
+    address = "https://git.example.org/docs/runbook/README.md"
+    for rule in prometheus_rules(ALERTS, "monitoring", RUNBOOK, "docs/runbook/README.md", url=address):
         for alert in rule["spec"]["groups"][0]["rules"]:
             page, _, anchor = alert["annotations"]["runbook_url"].partition("#")
             assert page == address
             assert anchors(RUNBOOK).count(anchor) == 1, alert["alert"]
-            assert alert["annotations"]["runbook"].endswith(f"\n\nSee docs/runbook.md#{anchor}")
+            assert alert["annotations"]["runbook"].endswith(f"\n\nSee docs/runbook/README.md#{anchor}")
 
 
 @pytest.mark.parametrize("group", ALERTS)
@@ -364,6 +364,6 @@ def test_the_role_applies_them_untouched_by_templating(evaluated: dict[str, Any]
     }
     assert "{{ $labels.node }}" in rules["NodeNotReady"]["annotations"]["summary"]
     assert "docker start NODE" in rules["NodeNotReady"]["annotations"]["runbook"]
-    page = "ansible_collections/drystone/platform/docs/runbook.md#nodenotready"
+    page = "ansible_collections/drystone/platform/docs/runbook/README.md#nodenotready"
     assert rules["NodeNotReady"]["annotations"]["runbook"].endswith(f"\n\nSee {page}")
     assert "runbook_url" not in rules["NodeNotReady"]["annotations"]
