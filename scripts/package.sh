@@ -14,7 +14,7 @@ export ANSIBLE_CONFIG=$root/ansible.cfg ANSIBLE_COLLECTIONS_PATH=$root/installed
 ansible-galaxy collection install --no-deps --collections-path "$root/installed" "$root"/dist/*.tar.gz
 
 installed=$root/installed/ansible_collections/${collection/./\/}
-test -s "$installed/docs/runbook/README.md" # the role kube_prometheus_stack reads it
+test -s "$installed/docs/runbook/node-lost.md" # the role kube_prometheus_stack reads the pages of the runbook
 for playbook in "$installed"/playbooks/*.yml; do
     ansible-playbook --syntax-check --inventory "$installed/inventories/dev" "$collection.$(basename "$playbook" .yml)"
 done

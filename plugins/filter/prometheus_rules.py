@@ -26,20 +26,21 @@ options:
     description: Namespace of the PrometheusRules.
     type: str
     required: true
-  runbook:
+  pages:
     description:
-      - Text of the runbook, in Markdown. Each alert needs a section whose heading is the alert's name. The steps are
-        everything after C(**Do:**) in that section.
-    type: str
+      - Pages of the runbook in Markdown, by the names of their files. Each alert needs a section on one of them whose
+        heading is the alert's name. The steps are everything after C(**Do:**) in that section.
+    type: dict
     required: true
-  page:
-    description: Path of the runbook for people. The annotation C(runbook) ends with it and the section's anchor.
+  folder:
+    description:
+      - Path of the pages for people. The annotation C(runbook) ends with it, the page and the section's anchor.
     type: str
     required: true
   url:
     description:
-      - Address of the runbook for browsers. If it is set, each alert gets the annotation C(runbook_url) with it
-        and the anchor of the section.
+      - Address of the pages' folder for browsers. If it is set, each alert gets the annotation C(runbook_url) with it,
+        the page and the anchor of the section.
     type: str
     default: ""
 """
@@ -47,13 +48,14 @@ options:
 EXAMPLES = r"""
 - name: Create a rule with one alert
   ansible.builtin.debug:
-    msg: "{{ alerts | drystone.platform.prometheus_rules('monitoring', runbook, 'runbook.md') }}"
+    msg: "{{ alerts | drystone.platform.prometheus_rules('monitoring', pages, 'runbook') }}"
   vars:
-    runbook: |
-      ### TargetDown
-      A target does not answer.
+    pages:
+      monitoring.md: |
+        ### TargetDown
+        A target does not answer.
 
-      **Do:** Look at its pod.
+        **Do:** Look at its pod.
     alerts:
       platform:
         TargetDown:
@@ -66,17 +68,20 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: >-
       {{ lookup('ansible.builtin.file', 'alerts.yml') | from_yaml
-         | drystone.platform.prometheus_rules('monitoring', lookup('ansible.builtin.file', 'runbook.md'), 'runbook.md',
-                                              url='https://example.com/runbook.md') }}
+         | drystone.platform.prometheus_rules('monitoring', pages, 'runbook', url='https://example.com/runbook') }}
+  vars:
+    pages:
+      web.md: "{{ lookup('ansible.builtin.file', 'runbook/web.md') }}"
 
 - name: Apply alerts
   drystone.platform.apply_set:
     name: alerts
     namespace: monitoring
     kubeconfig: ~/.kube/config
-    objects: "{{ alerts | drystone.platform.prometheus_rules('monitoring', runbook, 'runbook.md') }}"
+    objects: "{{ alerts | drystone.platform.prometheus_rules('monitoring', pages, 'runbook') }}"
   vars:
-    runbook: "{{ lookup('ansible.builtin.file', 'runbook.md') }}"
+    pages:
+      monitoring.md: "{{ lookup('ansible.builtin.file', 'runbook/monitoring.md') }}"
     alerts:
       watchdog:
         Watchdog:
@@ -98,29 +103,33 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 
 
-def _steps(runbook: str) -> dict[str, str]:
-    """Return the steps of each section of the runbook that has steps, by the section's heading."""
+def _steps(pages: dict[str, str]) -> dict[str, tuple[str, str]]:
+    """Return the page and the steps of each section that has steps, by the section's heading."""
     found = {}
     wrapped = re.compile(r"(?<!\n)\n(?!\n|[-*`]|\d+\. )")  # a line break inside a paragraph
-    for section in re.split(r"^#+ ", runbook, flags=re.MULTILINE)[1:]:
-        heading, _newline, text = section.partition("\n")
-        if (steps := re.search(r"^\*\*Do:\*\* +(.+)", text, re.MULTILINE | re.DOTALL)) is not None:
-            found[heading.strip()] = wrapped.sub(" ", steps[1].strip())
+    for page, content in pages.items():
+        for section in re.split(r"^#+ ", content, flags=re.MULTILINE)[1:]:
+            heading, _newline, text = section.partition("\n")
+            if (steps := re.search(r"^\*\*Do:\*\* +(.+)", text, re.MULTILINE | re.DOTALL)) is not None:
+                found[heading.strip()] = (page, wrapped.sub(" ", steps[1].strip()))
     return found
 
 
-def _rule(name: str, alert: dict[str, t.Any], steps: dict[str, str], page: str, url: str) -> dict[str, t.Any]:
+def _rule(
+    name: str, alert: dict[str, t.Any], steps: dict[str, tuple[str, str]], folder: str, url: str
+) -> dict[str, t.Any]:
     if name not in steps:
         raise AnsibleFilterError(
-            f"{page} does not say what to do about the alert {name}. Add a section '### {name}' with a paragraph that"
-            " begins with '**Do:**'."
+            f"No page in {folder} says what to do about the alert {name}. Add a section '### {name}' with a paragraph"
+            " that begins with '**Do:**'."
         )
+    page, do = steps[name]
     anchor = name.lower()  # as GitHub derives it from a heading
     # Prometheus renders annotations as templates. The runbook is plain text.
-    text = steps[name].replace("{{", '{{ "{{" }}')
-    annotations = {"summary": alert["summary"].strip(), "runbook": f"{text}\n\nSee {page}#{anchor}"}
+    text = do.replace("{{", '{{ "{{" }}')
+    annotations = {"summary": alert["summary"].strip(), "runbook": f"{text}\n\nSee {folder}/{page}#{anchor}"}
     if url:
-        annotations["runbook_url"] = f"{url}#{anchor}"
+        annotations["runbook_url"] = f"{url.rstrip('/')}/{page}#{anchor}"
     return {
         "alert": name,
         "expr": alert["expr"].strip(),
@@ -131,10 +140,10 @@ def _rule(name: str, alert: dict[str, t.Any], steps: dict[str, str], page: str, 
 
 
 def prometheus_rules(
-    groups: dict[str, dict[str, dict[str, t.Any]]], namespace: str, runbook: str, page: str, url: str = ""
+    groups: dict[str, dict[str, dict[str, t.Any]]], namespace: str, pages: dict[str, str], folder: str, url: str = ""
 ) -> list[dict[str, t.Any]]:
     """Create a PrometheusRule for each group."""
-    steps = _steps(runbook)
+    steps = _steps(pages)
     return [
         {
             "apiVersion": "monitoring.coreos.com/v1",
@@ -144,7 +153,7 @@ def prometheus_rules(
                 "groups": [
                     {
                         "name": f"drystone-{group}",
-                        "rules": [_rule(name, alert, steps, page, url) for name, alert in alerts.items()],
+                        "rules": [_rule(name, alert, steps, folder, url) for name, alert in alerts.items()],
                     }
                 ]
             },

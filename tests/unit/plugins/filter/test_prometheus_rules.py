@@ -24,9 +24,10 @@ ALERTS = {
 }
 
 
-RUNBOOK = """# Runbook
+PAGES = {
+    "targets.md": """# Targets
 
-## Platform
+## How it looks
 
 ### TargetDown
 A target does not answer.
@@ -36,18 +37,15 @@ then at its log.
 
 - Two things may be wrong.
 
-### Watchdog
-Fires always.
-
-**Do:** Nothing.
-
 ## Rotate
 Text without steps.
-"""
+""",
+    "watchdog.md": "### Watchdog\nFires always.\n\n**Do:** Nothing.\n",
+}
 
 
 def test_each_group_is_a_rule_of_its_own() -> None:
-    rules = make(ALERTS, "monitoring", RUNBOOK, "docs/runbook/README.md")
+    rules = make(ALERTS, "monitoring", PAGES, "docs/runbook")
     assert [rule["metadata"] for rule in rules] == [
         {"name": "drystone-platform", "namespace": "monitoring"},
         {"name": "drystone-web", "namespace": "monitoring"},
@@ -55,7 +53,7 @@ def test_each_group_is_a_rule_of_its_own() -> None:
 
 
 def test_an_alert_carries_what_its_section_of_the_runbook_says_to_do() -> None:
-    rule, _ = make(ALERTS, "monitoring", RUNBOOK, "docs/runbook/README.md")
+    rule, _ = make(ALERTS, "monitoring", PAGES, "docs/runbook")
     down, watchdog = rule["spec"]["groups"][0]["rules"]
     steps = 'Look at `{{ "{{" }} its }}` pod, then at its log.\n\n- Two things may be wrong.'
     assert down == {
@@ -65,17 +63,18 @@ def test_an_alert_carries_what_its_section_of_the_runbook_says_to_do() -> None:
         "labels": {"severity": "warning"},
         "annotations": {
             "summary": "{{ $labels.job }} is down.",
-            "runbook": f"{steps}\n\nSee docs/runbook/README.md#targetdown",
+            "runbook": f"{steps}\n\nSee docs/runbook/targets.md#targetdown",
         },
     }
     assert "for" not in watchdog
-    assert watchdog["annotations"]["runbook"] == "Nothing.\n\nSee docs/runbook/README.md#watchdog"
+    assert watchdog["annotations"]["runbook"] == "Nothing.\n\nSee docs/runbook/watchdog.md#watchdog"
 
 
-def test_an_alert_links_to_its_section_where_the_runbook_has_an_address() -> None:
-    rule, _ = make(ALERTS, "monitoring", RUNBOOK, "docs/runbook/README.md", url="https://example.com/runbook.md")
+@pytest.mark.parametrize("url", ["https://example.com/runbook", "https://example.com/runbook/"])
+def test_an_alert_links_to_its_section_where_the_runbook_has_an_address(url: str) -> None:
+    rule, _ = make(ALERTS, "monitoring", PAGES, "docs/runbook", url=url)
     down, _watchdog = rule["spec"]["groups"][0]["rules"]
-    assert down["annotations"]["runbook_url"] == "https://example.com/runbook.md#targetdown"
+    assert down["annotations"]["runbook_url"] == "https://example.com/runbook/targets.md#targetdown"
 
 
 @pytest.mark.parametrize("runbook", ["", "### Watchdog\n**Do:** Nothing.\n", "### TargetDown\nNo steps.\n"])
@@ -83,4 +82,4 @@ def test_an_alert_that_nobody_knows_what_to_do_about_is_an_error(runbook: str) -
     with pytest.raises(
         AnsibleFilterError, match=r"what to do about the alert TargetDown\. Add a section '### TargetDown'"
     ):
-        make(ALERTS, "monitoring", runbook, "docs/runbook/README.md")
+        make(ALERTS, "monitoring", {"page.md": runbook}, "docs/runbook")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +16,6 @@ import pytest
 import yaml
 
 from ansible_collections.drystone.platform.plugins.filter.grafana_dashboards import grafana_dashboards
-from ansible_collections.drystone.platform.plugins.filter.prometheus_rules import prometheus_rules
 from ansible_collections.drystone.platform.plugins.lookup import helm_template
 from ansible_collections.drystone.platform.plugins.plugin_utils._chart_values import (
     chart_defaults,
@@ -305,29 +303,6 @@ def test_monitors_and_rules_of_every_namespace_are_taken(objects: list[dict[str,
 
 ALERTS = yaml.safe_load((ROLE / "files/alerts.yml").read_text())
 DASHBOARDS = yaml.safe_load((ROLE / "files/dashboards.yml").read_text())
-RUNBOOK = (ROOT / "docs/runbook/README.md").read_text()
-
-
-def test_every_alert_has_its_section_in_the_runbook() -> None:
-    sections = re.findall(r"^### (\w+)$", RUNBOOK, re.MULTILINE)
-    alerts = [name for group in ALERTS.values() for name in group]
-    assert sorted(sections) == sorted(alerts)
-
-
-def anchors(page: str) -> list[str]:
-    """Return the anchors of a page's headings as GitHub forms them."""
-    headings = re.findall(r"^#+ +(.+?) *$", page, re.MULTILINE)
-    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
-
-
-def test_what_alerts_link_to_is_there_once() -> None:
-    address = "https://git.example.org/docs/runbook/README.md"
-    for rule in prometheus_rules(ALERTS, "monitoring", RUNBOOK, "docs/runbook/README.md", url=address):
-        for alert in rule["spec"]["groups"][0]["rules"]:
-            page, _, anchor = alert["annotations"]["runbook_url"].partition("#")
-            assert page == address
-            assert anchors(RUNBOOK).count(anchor) == 1, alert["alert"]
-            assert alert["annotations"]["runbook"].endswith(f"\n\nSee docs/runbook/README.md#{anchor}")
 
 
 @pytest.mark.parametrize("group", ALERTS)
@@ -364,6 +339,6 @@ def test_the_role_applies_them_untouched_by_templating(evaluated: dict[str, Any]
     }
     assert "{{ $labels.node }}" in rules["NodeNotReady"]["annotations"]["summary"]
     assert "docker start NODE" in rules["NodeNotReady"]["annotations"]["runbook"]
-    page = "ansible_collections/drystone/platform/docs/runbook/README.md#nodenotready"
+    page = "ansible_collections/drystone/platform/docs/runbook/node-lost.md#nodenotready"
     assert rules["NodeNotReady"]["annotations"]["runbook"].endswith(f"\n\nSee {page}")
     assert "runbook_url" not in rules["NodeNotReady"]["annotations"]
