@@ -32,7 +32,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.cache/molecule
 export MOLECULE_GLOB := molecule/*/molecule.yml
 
-##@ Platform (INVENTORY=inventories/dev)
+##@ Platform
 
 .PHONY: up
 up: $(RUN_READY)  ## install or update the whole platform on this host
@@ -146,9 +146,20 @@ release: $(RUN_READY)  ## release hello from the branch main
 clean:  ## remove files that checks and tests created in the checkout
 	rm -rf .cache .venv .pytest_cache .ruff_cache .coverage .ansible
 
+# What `make help` shows below the list. Each line can be pasted.
+define EXAMPLES
+  make up INVENTORY=inventories/staging
+  make up ARGS='--check --diff'
+  make down INVENTORY=inventories/staging
+  eval "$$(make -s env INVENTORY=inventories/staging)"
+  make molecule SCENARIO=argocd
+endef
+export EXAMPLES
+
 .PHONY: help
 help:  ## show this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { gsub(/\$$\$$/, "$$", $$2); printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+	@printf '\nExamples (the inventory is inventories/dev if you name none; ARGS are options of ansible-playbook)\n%s\n' "$$EXAMPLES"
 
 # The gates of `check`. make starts them in this order, so the slowest come first.
 .PHONY: $(addprefix gate-,$(GATES))

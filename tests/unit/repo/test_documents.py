@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -44,3 +46,15 @@ def test_mentioned_make_targets_exist(files: list[Path]) -> None:
             if target not in re.findall(r"^([a-z-]+):", makefile, re.MULTILINE):
                 unknown.append(f"{document}: make {target}")
     assert unknown == []
+
+
+def test_the_examples_of_make_help_can_be_pasted() -> None:
+    shown = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    targets = set(re.findall(r"^  make ([a-z-]+) ", shown.partition("\nExamples")[0], re.MULTILINE))
+    examples = re.findall(r"\bmake ([^\n)]+)", shown.partition("\nExamples")[2])
+    assert len(examples) >= 4
+    for words in map(shlex.split, examples):
+        assert [word for word in words if "=" not in word and not word.startswith("-") and word not in targets] == []
+        for name, _, value in (word.partition("=") for word in words):
+            assert name != "INVENTORY" or (ROOT / value / "hosts.yml").is_file()
+            assert name != "SCENARIO" or (ROOT / "molecule" / value).is_dir()
