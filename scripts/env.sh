@@ -5,7 +5,7 @@ set -euo pipefail
 
 lines=$(mktemp)
 trap 'rm -f "$lines"' EXIT
-if ! output=$(ansible-playbook --inventory "$1" playbooks/env.yml --extra-vars "__env_file=$lines" 2>&1 </dev/null); then
+if ! output=$(ansible-playbook --inventory "$1" playbooks/env.yml --extra-vars "env_file=$lines" 2>&1 </dev/null); then
     printf '%s\n' "$output" >&2
     exit 1
 fi
