@@ -98,7 +98,7 @@ lint: $(DEV_READY)  ## run only the linters
 	@$(MAKE) --keep-going --output-sync --jobs=$(JOBS) $(addprefix gate-,$(LINTERS))
 
 .PHONY: readme
-readme: $(RUN_READY)  ## write the tables of the READMEs: variables of roles, modules
+readme: $(RUN_READY)  ## write the generated tables of the READMEs and of docs/
 	scripts/readme_tables.py
 
 .PHONY: unit

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Write the tables of the READMEs that repeat what stands elsewhere, or check that they are up to date.
+"""Write the tables of the documents that repeat what stands elsewhere, or check that they are up to date.
 
 A role's README lists its variables, from meta/argument_specs.yml and defaults/main.yml. The README of the collection
-lists the modules, from their documentation. Each table stands between two markers; all else is written by hand.
+names the modules. docs/reference.md lists the playbooks from the comments at their head, the make targets from the
+Makefile, and the modules from their documentation. docs/versions.md lists the versions of the role common. Each table
+stands between two markers; all else is written by hand.
 """
 
 from __future__ import annotations
@@ -126,28 +128,82 @@ def modules(root: Path) -> str:
     return table(["module", "what it does"], found)
 
 
-TABLES = {"variables": variables, "modules": modules}
+def module_names(root: Path) -> str:
+    """Name all modules in one line."""
+    return ", ".join(code(path.stem) for path in sorted((root / "plugins/modules").glob("*.py"))) + "\n"
 
 
-def written(readme: Path) -> str:
-    """Return a README with its tables as they should be."""
-    return MARKERS.sub(lambda found: found[1] + TABLES[found[2]](readme.parent) + found[3], readme.read_text())
+def playbooks(root: Path) -> str:
+    """Write the table of all playbooks with the comment at the head of each."""
+    found = []
+    for path in sorted((root / "playbooks").glob("*.yml")):
+        head = re.match(r"---\n((?:# .*\n)+)", path.read_text())
+        if head is None:
+            raise ValueError(f"{path} has no comment at its head")
+        text, _usage, parameters = head[1].replace("# ", "").partition("Usage: ")
+        found.append([code(path.name), " ".join(text.split()), code(parameters.strip()) if parameters else ""])
+    return table(["playbook", "what it does", "parameters"], found)
 
 
-def readmes(root: Path) -> dict[Path, str]:
-    """Name each README that has a table, and the table that it must have."""
+def make_targets(root: Path) -> str:
+    """Write the tables of the targets that `make help` shows, one for each heading."""
+    parts = []
+    for section in re.split(r"^##@ ", (root / "Makefile").read_text(), flags=re.MULTILINE)[1:]:
+        heading, _newline, text = section.partition("\n")
+        targets = re.findall(r"^([a-z-]+):.*## (.+)$", text, re.MULTILINE)
+        found = [[code(f"make {name}"), what.replace("$$", "$")] for name, what in targets]
+        parts.append(f"{heading}:\n\n{table(['target', 'what it does'], found)}")
+    return "\n".join(parts)
+
+
+def versions(root: Path) -> str:
+    """Write the table of all pinned versions."""
+    role = root / "roles/common"
+    defaults = yaml.safe_load((role / "defaults/main.yml").read_text())
+    options = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    names = sorted(name for name in defaults if name.endswith("_version"))
+    found = [[code(name), str(defaults[name]), markdown(options[name]["description"])] for name in names]
+    return table(["variable", "version", "description"], found)
+
+
+TABLES = {
+    "variables": variables,
+    "modules": modules,
+    "module_names": module_names,
+    "playbooks": playbooks,
+    "make_targets": make_targets,
+    "versions": versions,
+}
+DOCUMENTS = {
+    "README.md": ["module_names"],
+    "docs/reference.md": ["playbooks", "make_targets", "modules"],
+    "docs/versions.md": ["versions"],
+}
+
+
+def written(document: Path, source: Path) -> str:
+    """Return a document with its tables as they should be. The tables are read from a role or from the root."""
+    return MARKERS.sub(lambda found: found[1] + TABLES[found[2]](source) + found[3], document.read_text())
+
+
+def documents(root: Path) -> dict[Path, tuple[Path, list[str]]]:
+    """Name each document that has tables, where they are read from, and the tables that it must have."""
     roles = sorted(path for path in (root / "roles").iterdir() if path.is_dir())
-    return {root / "README.md": "modules", **{role / "README.md": "variables" for role in roles}}
+    return {
+        **{root / name: (root, tables) for name, tables in DOCUMENTS.items()},
+        **{role / "README.md": (role, ["variables"]) for role in roles},
+    }
 
 
 def problems(root: Path) -> list[str]:
-    """Say which README lacks its table, and in which the table is not up to date."""
+    """Say which document lacks a table, and in which a table is not up to date."""
     found = []
-    for readme, name in readmes(root).items():
-        if name not in [markers[2] for markers in MARKERS.finditer(readme.read_text())]:
-            found.append(f"{readme.relative_to(root)}: add the markers of the table {name}")
-        elif written(readme) != readme.read_text():
-            found.append(f"{readme.relative_to(root)}: the table {name} is not up to date")
+    for document, (source, tables) in documents(root).items():
+        present = [markers[2] for markers in MARKERS.finditer(document.read_text())]
+        missing = [name for name in tables if name not in present]
+        found += [f"{document.relative_to(root)}: add the markers of the table {name}" for name in missing]
+        if not missing and written(document, source) != document.read_text():
+            found.append(f"{document.relative_to(root)}: the tables {', '.join(tables)} are not up to date")
     return found
 
 
@@ -156,8 +212,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; fail if a table is not up to date")
     if not parser.parse_args().check:
-        for readme in readmes(ROOT):
-            readme.write_text(written(readme))
+        for document, (source, _tables) in documents(ROOT).items():
+            document.write_text(written(document, source))
     found = problems(ROOT)
     for problem in found:
         print(problem, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The tables of the READMEs match the specs, the defaults and the modules."""
+"""The tables of the documents match the specs, the defaults, the playbooks, the Makefile and the modules."""
 
 from __future__ import annotations
 
@@ -92,24 +92,54 @@ def test_options_in_an_option_stand_below_it_and_those_of_other_entry_points_las
 
 def test_only_what_stands_between_the_markers_is_written(tmp_path: Path) -> None:
     made = role(tmp_path, {"demo_value": {"type": "int", "description": "A value."}}, {"demo_value": 1})
-    text = readme_tables.written(made / "README.md")
+    text = readme_tables.written(made / "README.md", made)
     assert "old" not in text
     assert "| `demo_value` | int | `1` | A value. |\n<!-- END generated -->\n\nMore.\n" in text
     assert text.startswith("# demo\n\n<!-- BEGIN generated: variables (somehow) -->\n| variable |")
     (made / "README.md").write_text(text)
-    assert readme_tables.written(made / "README.md") == text
+    assert readme_tables.written(made / "README.md", made) == text
 
 
-def test_a_readme_without_its_table_or_with_an_old_one_is_named(tmp_path: Path) -> None:
+def test_a_document_without_its_table_or_with_an_old_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     role(tmp_path, {"demo_value": {"type": "int", "description": "A value."}}, {"demo_value": 1})
+    monkeypatch.setattr(readme_tables, "DOCUMENTS", {"README.md": ["modules"]})
     shutil.copytree(ROOT / "plugins/modules", tmp_path / "plugins/modules")
     (tmp_path / "README.md").write_text("# Nothing\n")
     assert readme_tables.problems(tmp_path) == [
         "README.md: add the markers of the table modules",
-        "roles/demo/README.md: the table variables is not up to date",
+        "roles/demo/README.md: the tables variables are not up to date",
     ]
+
+
+def test_a_playbook_is_listed_with_the_comment_at_its_head(tmp_path: Path) -> None:
+    (tmp_path / "playbooks").mkdir()
+    playbook = tmp_path / "playbooks/demo.yml"
+    playbook.write_text("---\n# Do this\n# and that.\n# Usage: -e a=b [-e c=d | -e e=f]\n- hosts: drystone\n")
+    (row,) = readme_tables.playbooks(tmp_path).splitlines()[2:]
+    assert row == "| `demo.yml` | Do this and that. | `-e a=b [-e c=d \\| -e e=f]` |"
+    playbook.write_text("---\n- hosts: drystone\n")
+    with pytest.raises(ValueError, match=r"demo\.yml has no comment at its head"):
+        readme_tables.playbooks(tmp_path)
+
+
+def test_targets_are_listed_below_their_headings(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text(
+        "##@ One\n\n.PHONY: up\nup: x  ## run it\n\tdo $$x\n\n##@ Two\nenv:  ## print: $$(a)\ninternal: up\n"
+    )
+    shown = readme_tables.make_targets(tmp_path)
+    assert "One:\n\n| target | what it does |\n| --- | --- |\n| `make up` | run it |\n\nTwo:\n" in shown
+    assert "| `make env` | print: $(a) |" in shown
+    assert "internal" not in shown
 
 
 def test_the_readme_names_every_module() -> None:
     readme = (ROOT / "README.md").read_text()
-    assert [path.stem for path in (ROOT / "plugins/modules").glob("*.py") if f"| `{path.stem}` |" not in readme] == []
+    assert [path.stem for path in (ROOT / "plugins/modules").glob("*.py") if f"`{path.stem}`" not in readme] == []
+
+
+def test_every_version_is_listed() -> None:
+    page = (ROOT / "docs/versions.md").read_text()
+    defaults = yaml.safe_load((ROOT / "roles/common/defaults/main.yml").read_text())
+    assert [name for name in defaults if name.endswith("_version") and f"| `{name}` |" not in page] == []
