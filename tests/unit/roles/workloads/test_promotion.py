@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.plugins.module_utils._release.conftest import Server
+from tests.unit.bare_repository import Server
 
 ROOT = Path(__file__).resolve().parents[4]
 OBJECT = "apiVersion: v1\nkind: {}\nmetadata:\n  name: greeter\n"

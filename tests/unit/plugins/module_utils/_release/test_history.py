@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, InvalidInput
 from ansible_collections.drystone.platform.plugins.module_utils._release.history import Entry, earlier, history, note
 from ansible_collections.drystone.platform.plugins.module_utils._release.pins import Target
-from tests.unit.plugins.module_utils._release.conftest import Server
+from tests.unit.bare_repository import Server
 
 STAGING = Target("staging", "greeter")
 

@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import InvalidInput
 from ansible_collections.drystone.platform.plugins.module_utils._release.pins import Target, read, revision_of
-from tests.unit.plugins.module_utils._release.conftest import Server
+from tests.unit.bare_repository import Server
 
 COMMIT = "5b3d2b0ce1b2f1d6c5a4f0b0f3a1e2d3c4b5a697"
 

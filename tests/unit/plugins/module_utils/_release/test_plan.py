@@ -14,7 +14,8 @@ from ansible_collections.drystone.platform.plugins.module_utils._git.remote impo
 from ansible_collections.drystone.platform.plugins.module_utils._release.pins import Target
 from ansible_collections.drystone.platform.plugins.module_utils._release.plan import Plan, plan
 from ansible_collections.drystone.platform.plugins.module_utils._release.render import Renderer
-from tests.unit.plugins.module_utils._release.conftest import Server, deployment
+from tests.unit.bare_repository import Server
+from tests.unit.plugins.module_utils._release.conftest import deployment
 
 STAGING = Target("staging", "greeter")
 BASE = "deploy/workloads/greeter/base/kustomization.yaml"

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, InvalidInput
 from ansible_collections.drystone.platform.plugins.module_utils._release.pins import Target
 from ansible_collections.drystone.platform.plugins.module_utils._release.render import Renderer
-from tests.unit.plugins.module_utils._release.conftest import Server
+from tests.unit.bare_repository import Server
 
 STAGING = Target("staging", "greeter")
 OBJECT = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {}\n"

@@ -14,7 +14,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._git.errors impo
 from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Author, Git
 from ansible_collections.drystone.platform.plugins.module_utils._release import write
 from ansible_collections.drystone.platform.plugins.module_utils._release.pins import Target, revision_of
-from tests.unit.plugins.module_utils._release.conftest import Server
+from tests.unit.bare_repository import Server
 
 STAGING, PRODUCTION = Target("staging", "greeter"), Target("production", "greeter")
 
