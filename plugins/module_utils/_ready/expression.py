@@ -35,6 +35,13 @@ class Expression:
             raise InvalidInput(f"The expression {text!r} is not valid JMESPath: {error}", expression=text) from error
         _check_functions(self._compiled.parsed, text)
 
+    def search(self, value: t.Any) -> t.Any:
+        """Return the result of the expression. Raise InvalidInput if it cannot be evaluated on this value."""
+        try:
+            return self._compiled.search(value)
+        except exceptions.JMESPathError as error:
+            raise InvalidInput(f"The expression {self.text!r} cannot be evaluated: {_one_line(error)}") from error
+
     def judge(self, value: t.Any, show: bool = True) -> Status:
         """Return ready if the result of the expression is not null, false, zero or empty."""
         try:

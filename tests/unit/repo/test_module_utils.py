@@ -20,6 +20,7 @@ LAYERS = (
     {"_artifacts", "_git", "_host", "_kube", "_module"},
     {"_kstatus"},
     {"_apply_set", "_credentials", "_kind", "_policy", "_ready", "_release"},
+    {"_acceptance"},
 )
 
 
