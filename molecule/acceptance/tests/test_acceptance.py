@@ -1,0 +1,53 @@
+"""The acceptance test proves every requirement on the cluster, and its report shows what it saw."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from drystone_testing import Kubectl, Playbook
+
+SOAK = bool(os.environ.get("DRYSTONE_SOAK"))
+
+
+def verify(directory: Path, **variables: object) -> Playbook:
+    given = {"verify_all": False, "acceptance_report_dir": str(directory), **variables}
+    return Playbook("playbooks/verify.yml", given)
+
+
+def test_every_row_holds_and_the_report_has_no_secret(kubectl: Kubectl, tmp_path: Path) -> None:
+    done = verify(tmp_path)
+    assert done.code == 0, done.output
+    told = json.loads((tmp_path / "report.json").read_text())
+    rows = {row["id"]: row["result"] for row in told["rows"]}
+    assert {*rows.values()} <= {"holds", "partly", "skipped"}
+    assert {"C3", "K1", "G4", "H6", "F2", "R3"} <= rows.keys()
+    page = (tmp_path / "report.html").read_text()
+    assert "every row holds" in page
+    assert "<svg" in page
+    assert "http" not in page.partition("<body>")[0].replace("http-equiv", "")
+    for namespace, name in (("dev", "hello"), ("dev", "rokken-database"), ("dev", "site-git-credentials")):
+        for value in kubectl.json("get", "secret", name, f"--namespace={namespace}")["data"].values():
+            assert base64.b64decode(value).decode() not in page + json.dumps(told) + done.output
+
+
+def test_a_row_that_fails_is_named_and_the_report_is_written(tmp_path: Path) -> None:
+    done = verify(tmp_path, acceptance_http_url="http://127.0.0.1:9", acceptance_rows=["H6", "K1"])
+    assert done.code != 0
+    assert "1 of 2 rows fail" in done.output
+    assert "no answer" in done.output
+    rows = {row["id"]: row["result"] for row in json.loads((tmp_path / "report.json").read_text())["rows"]}
+    assert rows == {"H6": "fails", "K1": "holds"}
+    assert "1 rows fail" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.skipif(not SOAK, reason="takes ten minutes: pushes, promotes, and sends requests for minutes")
+def test_slow_rows_hold(tmp_path: Path) -> None:
+    done = verify(tmp_path, acceptance_slow=True)
+    assert done.code == 0, done.output
+    rows = {row["id"]: row["result"] for row in json.loads((tmp_path / "report.json").read_text())["rows"]}
+    assert "skipped" not in rows.values()

@@ -1,0 +1,125 @@
+# Copyright (c) The Drystone authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rows fit the module for every platform, cover every requirement, and the report shows them safely."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.drystone.platform.plugins.module_utils._acceptance.argspec import argument_spec
+
+ROOT = Path(__file__).resolve().parents[4]
+ALL = [
+    "dev/greeter",
+    "dev/hello",
+    "dev/rokken",
+    "dev/site",
+    "production/greeter",
+    "production/hello",
+    "staging/greeter",
+]
+PLATFORMS: dict[str, dict[str, t.Any]] = {
+    "everything": {"drystone_environments": ["dev", "staging", "production"], "acceptance_folders": ALL},
+    "no environment": {"drystone_environments": [], "acceptance_folders": []},
+    "an unknown repository": {"drystone_environments": ["qa"], "acceptance_folders": []},
+    "only the greeter": {"drystone_environments": ["qa"], "acceptance_folders": ["qa/greeter"]},
+    "few parts": {
+        "drystone_environments": ["qa"],
+        "acceptance_folders": [],
+        "drystone_parts": ["guardrails", "argocd", "git_server"],
+    },
+}
+REPORT = """- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.import_role:
+        name: drystone.platform.acceptance
+        tasks_from: report
+"""
+
+
+def play(tmp_path: Path, **variables: t.Any) -> dict[str, t.Any]:
+    """Write a report of the given rows, or of the rows of the role, and return its data."""
+    (tmp_path / "play.yml").write_text(REPORT)
+    given = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "acceptance_report_dir": str(tmp_path / "report"),
+        "acceptance_git_dir": str(tmp_path),
+        **variables,
+    }
+    (tmp_path / "hosts.yml").write_text(json.dumps({"all": {"hosts": {"here": given}}}))
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), f"--inventory={tmp_path}/hosts.yml"]
+    env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(
+        [*command, f"{tmp_path}/play.yml"], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    told: dict[str, t.Any] = json.loads((tmp_path / "report/report.json").read_text())
+    return told
+
+
+def rows_of(tmp_path: Path, platform: dict[str, t.Any]) -> list[dict[str, t.Any]]:
+    # The data contains the name of the cluster as it is, so it can carry the rows that the module would get.
+    checked = {"rows": [], "failed_rows": []}
+    told = play(
+        tmp_path, acceptance_checked=checked, acceptance_cluster="{{ __acceptance_rows | to_json }}", **platform
+    )
+    rows = told["cluster"] if isinstance(told["cluster"], list) else json.loads(told["cluster"])
+    assert isinstance(rows, list)
+    return rows
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_rows_fit_the_module(tmp_path: Path, platform: str) -> None:
+    rows = rows_of(tmp_path, PLATFORMS[platform])
+    found = ArgumentSpecValidator(argument_spec()).validate({"rows": rows})
+    assert found.error_messages == []
+    assert len({row["id"] for row in rows}) == len(rows)
+
+
+def test_every_requirement_of_the_documents_has_a_row(tmp_path: Path) -> None:
+    text = (ROOT / "docs/requirements.md").read_text()
+    ids = re.findall(r"^\| ([CKGHFR]\d+) \|", text, re.MULTILINE)
+    rows = {row["id"] for row in rows_of(tmp_path, PLATFORMS["everything"])}
+    assert len(ids) > 40
+    assert sorted(set(ids) - rows) == []
+    assert sorted({row.partition("-")[0] for row in rows} - set(ids)) == []
+
+
+def test_the_report_shows_what_was_seen_and_no_markup_of_others(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>"
+    points = [[1764555000.0, 1.0], [1764555060.0, 3.0]]
+    step = {
+        "say": f"Request it {evil}",
+        "result": "fails",
+        "holds": False,
+        "seen": [f"answered 500: {evil}"],
+        "table": [{f"name {evil}": f"cell {evil}"}],
+        "series": [{"name": evil, "value": 3.0, "points": points}],
+        "unit": evil,
+        "picture": "",
+    }
+    base = {"title": evil, "seconds": 1.5, "missing": []}
+    rows = [
+        {**base, "id": "H6", "result": "fails", "steps": [step]},
+        {**base, "id": "R1", "result": "absent", "missing": ["rokken"], "steps": []},
+    ]
+    play(tmp_path, acceptance_checked={"rows": rows, "failed_rows": ["H6"]}, acceptance_cluster=evil)
+    page = (tmp_path / "report/report.html").read_text()
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") >= 8
+    assert "1 rows fail" in page
+    assert "This platform does not have: rokken." in page
+    assert "<polyline" in page
+    assert re.findall(r'(?:src|href)="(?!data:)', page) == []
