@@ -51,7 +51,7 @@ validate: $(RUN_READY)  ## check all manifests and environments in deploy/
 	python deploy/validate.py $(ARGS)
 
 .PHONY: verify
-verify: $(RUN_READY)  ## check from outside that the platform and the Services of the workloads answer
+verify: $(RUN_READY)  ## check every requirement like a user, and write a report; takes ten minutes
 	$(PLAYBOOK) playbooks/verify.yml $(ARGS)
 
 .PHONY: status
