@@ -37,7 +37,8 @@ BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-c
 _PROBE_TIMEOUT = 10.0
 _COMMAND_TIMEOUT = 60.0
 _POINTS = 120
-# Columns of the terminal for commands that format their output
+_OUTPUT_LINES = 15
+# Colours in the output of a command
 _CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -46,9 +47,10 @@ def conditions(place: Place, options: list[Options], timeout: float, _undo: Exit
     built = build_conditions(options)
     if timeout > 0:
         try:
-            ClusterReady(place.api, built, timeout, clock=place.clock).wait()
+            waited = ClusterReady(place.api, built, timeout, clock=place.clock).wait()
         except NotReady as error:
             return Seen(False, error.msg.splitlines())
+        return Seen(True, [f"{one['title']}: {one['reason']} after {one['elapsed']} s" for one in waited["conditions"]])
     world = World(built)
     world.look(place.api, _PROBE_TIMEOUT)
     lines, holds = [], True
@@ -106,7 +108,8 @@ def command(place: Place, options: Options, timeout: float, _undo: ExitStack) ->
         problems.append(f"Exit code {done.rc}, expected {options['exit_code']}")
     if options["output"] and not re.search(options["output"], "\n".join(lines), re.MULTILINE):
         problems.append(f"Expected output that matches: {options['output']}")
-    return Seen(not problems, [f"$ {' '.join(argv)}", *problems, *lines])
+    # The end of a long output has the result.
+    return Seen(not problems, [f"$ {' '.join(argv)}", *problems, *lines[-_OUTPUT_LINES:]])
 
 
 def files(_place: Place, options: Options, _timeout: float, _undo: ExitStack) -> Seen:

@@ -118,6 +118,22 @@ def test_a_command_runs_with_the_cluster_and_its_tools(place: Place, tmp_path: P
     assert place.environment["PATH"].startswith(f"{tool.parent}:")
 
 
+def test_the_end_of_a_long_output_is_shown(place: Place) -> None:
+    place.command = lambda *_given, **_more: Result(0, "\n".join(f"line {number}" for number in range(40)))
+    seen = take(place, "command", {"argv": ["tell"], "output": "line 1$"})
+    assert seen.holds
+    assert (seen.lines[0], seen.lines[1], seen.lines[-1]) == ("$ tell", "line 25", "line 39")
+
+
+def test_a_wait_that_succeeded_is_not_judged_again(place: Place, fake_api: FakeApi) -> None:
+    # The next request may reach a replica that does not have the new content yet.
+    fake_api.answers["/page"] = (200, "new")
+    place.clock = time.monotonic
+    seen = take(place, "conditions", [{"http": {"url": "/page", "body": "new"}}], timeout=20)
+    assert seen.holds
+    assert "http /page: 1 of 1 ready after" in seen.lines[0]
+
+
 def test_files_must_exist_and_contain_something(place: Place, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("one\ntwo\n")
     (tmp_path / "b").write_text("one\n")
