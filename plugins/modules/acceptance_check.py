@@ -391,7 +391,9 @@ rows:
       type: list
       elements: str
     steps:
-      description: The steps that ran. Each has C(say), C(result), C(seen), C(table), C(series), C(unit) and C(picture).
+      description:
+        - The steps that ran. Each has C(say), C(result), C(seen), C(table), C(series), C(unit) and C(picture).
+        - The first list of a table has the names of the columns.
       returned: always
       type: list
       elements: dict

@@ -16,13 +16,14 @@ _LONGEST = 300
 class Seen:
     """The result of a step.
 
-    lines are sentences or output; table has rows of cells by column name; series has one dictionary for each curve with
-    its name and points [seconds since 1970, value]; picture is the path of a file.
+    lines are sentences or output; table has a list of cells for each row, after one with the names of the columns;
+    series has one dictionary for each curve with its name and points [seconds since 1970, value]; picture is the path
+    of a file.
     """
 
     holds: bool
     lines: list[str] = field(default_factory=list)
-    table: list[dict[str, str]] = field(default_factory=list)
+    table: list[list[str]] = field(default_factory=list)
     series: list[dict[str, t.Any]] = field(default_factory=list)
     unit: str = ""
     picture: str = ""

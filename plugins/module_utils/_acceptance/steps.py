@@ -89,7 +89,7 @@ def objects(place: Place, options: Options, timeout: float, _undo: ExitStack) ->
         rows = shown.search(found) or []
         if any(not isinstance(row, dict) for row in rows):
             raise InvalidInput(f"The expression {shown.text!r} does not return a list of objects.")
-        seen.table = [{name: cell(value) for name, value in row.items()} for row in rows]
+        seen.table = [[*rows[0]], *([cell(value) for value in row.values()] for row in rows)] if rows else []
     if not holds:
         seen.lines.append(f"Expected: {options['expect'] or 'at least one object'}")
     return seen

@@ -105,7 +105,7 @@ def test_the_report_shows_what_was_seen_and_no_markup_of_others(tmp_path: Path) 
         "result": "fails",
         "holds": False,
         "seen": [f"answered 500: {evil}"],
-        "table": [{f"name {evil}": f"cell {evil}"}],
+        "table": [[f"name {evil}"], [f"cell {evil}"]],
         "series": [{"name": evil, "value": 3.0, "points": points}],
         "unit": evil,
         "picture": "",

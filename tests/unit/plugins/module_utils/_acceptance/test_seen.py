@@ -35,11 +35,11 @@ def test_long_output_is_shortened() -> None:
 
 
 def test_the_facts_contain_everything() -> None:
-    facts = Seen(True, ["a"], [{"b": "c"}], [{"name": "d"}], "s", "/e.png").facts()
+    facts = Seen(True, ["a"], [["b"], ["c"]], [{"name": "d"}], "s", "/e.png").facts()
     assert facts == {
         "holds": True,
         "seen": ["a"],
-        "table": [{"b": "c"}],
+        "table": [["b"], ["c"]],
         "series": [{"name": "d"}],
         "unit": "s",
         "picture": "/e.png",

@@ -76,7 +76,7 @@ def test_objects_are_shown_as_a_table_and_judged(place: Place) -> None:
     show = "[].{node: metadata.name, pool: metadata.labels.pool}"
     seen = take(place, "objects", {"kind": "Node", "show": show, "expect": "length(@) == `2`"})
     assert (seen.holds, seen.lines) == (True, ["2 x Node"])
-    assert seen.table == [{"node": "one", "pool": "apps"}, {"node": "two", "pool": "platform"}]
+    assert seen.table == [["node", "pool"], ["one", "apps"], ["two", "platform"]]
 
 
 def test_objects_that_differ_are_shown_with_the_expectation(place: Place) -> None:
@@ -94,7 +94,7 @@ def test_the_content_of_a_secret_is_never_read(place: Place, fake_api: FakeApi) 
     metadata = {"name": "hello", "namespace": "dev"}
     fake_api.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"token": "c2VjcmV0"}})
     seen = take(place, "objects", {"kind": "Secret", "show": "[].{name: metadata.name, data: data}"})
-    assert seen.table == [{"name": "hello", "data": ""}]
+    assert seen.table == [["name", "data"], ["hello", ""]]
 
 
 @pytest.mark.parametrize("show", ["[].metadata.name", "[].[metadata.name]"])
