@@ -54,6 +54,11 @@ validate: $(RUN_READY)  ## check all manifests and environments in deploy/
 verify: $(RUN_READY)  ## check every requirement like a user, and write a report; takes ten minutes
 	$(PLAYBOOK) playbooks/verify.yml $(ARGS)
 
+.PHONY: evidence
+evidence: $(RUN_READY)  ## run verify, and write what it saw to docs/evidence
+	$(PLAYBOOK) playbooks/verify.yml --extra-vars acceptance_report_dir=$(CURDIR)/.cache/report $(ARGS)
+	scripts/evidence.py .cache/report/report.json
+
 .PHONY: status
 status: $(RUN_READY)  ## list nodes, Applications, pods and Services
 	@settings=$$(scripts/env.sh "$(INVENTORY)") && eval "$$settings" && kubectl get nodes && \
