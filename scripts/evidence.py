@@ -92,7 +92,7 @@ def write(report: dict[str, Any], target: Path) -> None:
     parts = [
         "# Evidence",
         f"`make evidence` writes this page from the report of `make verify`. The run was on {report['written']}.",
-        "To repeat one row, run `make verify ARGS='-e {\"acceptance_rows\": [\"F6\"]}'` with its id.",
+        'To repeat one row, run `make verify ARGS=\'-e {"acceptance_rows": ["F6"]}\'` with its id.',
     ]
     for heading, ids in SECTIONS.items():
         parts.append(f"## {heading}")

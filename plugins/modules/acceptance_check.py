@@ -71,6 +71,11 @@ options:
           instead:
             description: What the report says if the step does nothing, such as what is checked instead.
             type: str
+          gate:
+            description:
+              - Whether the row ends without a failure if the step does not hold, because what follows must not run.
+            type: bool
+            default: false
           timeout:
             description:
               - Seconds to wait until the step holds. With V(0) it looks once.

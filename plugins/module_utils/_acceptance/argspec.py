@@ -92,6 +92,7 @@ def argument_spec() -> Spec:
         "say": _NEEDED,
         "needs": _SOME,
         "instead": _TEXT,
+        "gate": {"type": "bool", "default": False},
         "timeout": {"type": "int", "default": 0},
     }
     return {

@@ -52,8 +52,8 @@ def _row(place: Place, row: Options, available: Sequence[str]) -> dict[str, t.An
     with ExitStack() as undo:
         for step in row["steps"]:
             steps.append(_step(place, step, available, undo))
-            if steps[-1]["result"] == FAILS:
-                # The next steps build on this one.
+            # The next steps build on this one.
+            if steps[-1]["result"] == FAILS or (steps[-1]["result"] == ABSENT and step["gate"]):
                 break
         problem = _close(undo)
     if problem:
@@ -74,14 +74,20 @@ def _close(undo: ExitStack) -> str:
 def _step(place: Place, step: Options, available: Sequence[str], undo: ExitStack) -> dict[str, t.Any]:
     missing = [need for need in step["needs"] if need not in available]
     if missing:
-        said = step["instead"] or f"Not checked, because this needs: {', '.join(missing)}."
-        return {"say": step["say"], "result": ABSENT, **Seen(True, [said]).facts()}
+        return _absent(step, f"Not checked, because this needs: {', '.join(missing)}.")
     kind = next(name for name in KINDS if step.get(name) is not None)
     try:
         seen = KINDS[kind](place, step[kind], step["timeout"], undo)
     except DrystoneError as error:
         seen = Seen(False, error.msg.splitlines())
+    if not seen.holds and step["gate"]:
+        return _absent(step, *seen.lines)
     return {"say": step["say"], "result": HOLDS if seen.holds else FAILS, **seen.facts()}
+
+
+def _absent(step: Options, *otherwise: str) -> dict[str, t.Any]:
+    lines = [step["instead"]] if step["instead"] else [*otherwise]
+    return {"say": step["say"], "result": ABSENT, **Seen(True, lines).facts()}
 
 
 def _told(

@@ -40,10 +40,11 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def row(name: str, *steps: Options, **more: t.Any) -> Options:
     """Return a row with all options, as the module gets it."""
     full = [
-        {"say": f"Do {one.get('name')}", "needs": [], "instead": None, "timeout": 0, "command": one} for one in steps
+        {"say": f"Do {one.get('name')}", "needs": [], "instead": None, "gate": False, "timeout": 0, "command": one}
+        for one in steps
     ]
     for given, made in zip(steps, full, strict=True):
-        made |= {key: given[key] for key in ("needs", "instead") if key in given}
+        made |= {key: given[key] for key in ("needs", "instead", "gate") if key in given}
     return {"id": name, "title": f"Title of {name}", "needs": [], "slow": False, "steps": full, **more}
 
 
@@ -93,6 +94,14 @@ def test_a_step_that_needs_more_makes_the_row_hold_partly(log: list[str]) -> Non
 def test_a_step_that_needs_more_says_what(log: list[str]) -> None:
     found = run(row("F7", {"name": "b", "needs": ["upstream", "github"]}))
     assert found[0]["steps"][0]["seen"] == ["Not checked, because this needs: upstream, github."]
+
+
+def test_a_gate_ends_the_row_without_a_failure(log: list[str]) -> None:
+    shut = {"name": "a", "gate": True, "holds": False, "instead": "Somebody else has something to promote."}
+    found = run(row("F9", shut, {"name": "b"}), row("F8", {"name": "c", "gate": True}, {"name": "d"}))
+    assert results(found) == {"F9": "partly", "F8": "holds"}
+    assert sorted(log) == ["a", "c", "d"]
+    assert found[0]["steps"][0]["seen"] == ["Somebody else has something to promote."]
 
 
 def test_slow_rows_run_last_in_their_order_and_only_on_request(log: list[str]) -> None:
