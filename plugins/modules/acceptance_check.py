@@ -137,7 +137,7 @@ options:
                   expression: {description: JMESPath expression on the body., type: str}
                   headers: {description: Headers to send., type: dict}
                   bearer_token: {description: Token to send., type: str}
-                  secret_headers: &secret_headers
+                  secret_headers:
                     description: Headers whose values are in Secrets of the cluster.
                     type: list
                     elements: dict
@@ -270,39 +270,52 @@ options:
                 type: str
                 required: true
           traffic:
-            description: Sends requests at a constant rate until conditions hold, at most for the timeout of the step.
+            description:
+              - Sends requests to each target at a constant rate while commands run and until conditions hold.
+              - The timeout of the step limits each command and the wait.
             type: dict
             suboptions:
-              url:
-                description: The URL.
-                type: str
-                required: true
-              headers:
-                description: Headers to send.
-                type: dict
-                default: {}
-              secret_headers:
-                description: Headers whose values are in Secrets of the cluster.
+              targets:
+                description: Where to send requests.
                 type: list
                 elements: dict
-                default: []
+                required: true
                 suboptions:
-                  header: {description: Name of the header., type: str, required: true}
-                  namespace: {description: Namespace of the Secret., type: str, required: true}
-                  name: {description: Name of the Secret., type: str, required: true}
-                  key: {description: Key of the Secret., type: str, required: true}
+                  name: {description: Name of the target, for the report., type: str, required: true}
+                  url: {description: The URL., type: str, required: true}
+                  headers: {description: Headers to send., type: dict, default: {}}
+                  secret_headers:
+                    description: Headers whose values are in Secrets of the cluster.
+                    type: list
+                    elements: dict
+                    default: []
+                    suboptions:
+                      header: {description: Name of the header., type: str, required: true}
+                      namespace: {description: Namespace of the Secret., type: str, required: true}
+                      name: {description: Name of the Secret., type: str, required: true}
+                      key: {description: Key of the Secret., type: str, required: true}
               rate:
-                description: Requests per second.
+                description: Requests per second for each target.
                 type: int
                 default: 20
+              during:
+                description: Commands to run, each a list of arguments. They run like O(rows[].steps[].command).
+                type: list
+                elements: list
+                default: []
               until:
                 description: Conditions as in O(rows[].steps[].conditions).
                 type: list
                 elements: dict
                 required: true
                 suboptions: *conditions
+              afterwards:
+                description: Commands that run when the row has ended, also if it failed, the last one first.
+                type: list
+                elements: list
+                default: []
               most_failed:
-                description: The largest number of failed requests with which the step holds.
+                description: The largest number of failed requests of each target with which the step holds.
                 type: int
                 default: 0
           picture:

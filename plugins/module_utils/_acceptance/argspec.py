@@ -25,6 +25,9 @@ _CONDITIONS: dict[str, t.Any] = {
     },
 }
 
+# Each command is a list of arguments.
+_COMMANDS: dict[str, t.Any] = {"type": "list", "elements": "list", "default": []}
+
 # The kinds of steps and their options.
 STEPS: dict[str, dict[str, t.Any]] = {
     "conditions": _CONDITIONS,
@@ -73,12 +76,22 @@ STEPS: dict[str, dict[str, t.Any]] = {
     "traffic": {
         "type": "dict",
         "options": {
-            "url": _NEEDED,
-            "headers": {"type": "dict", "default": {}},
-            # These are names of Secrets and keys, not their values.
-            "secret_headers": {**CONDITIONS["http"]["secret_headers"], "default": []},
+            "targets": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "name": _NEEDED,
+                    "url": _NEEDED,
+                    "headers": {"type": "dict", "default": {}},
+                    # These are names of Secrets and keys, not their values.
+                    "secret_headers": {**CONDITIONS["http"]["secret_headers"], "default": []},
+                },
+            },
             "rate": {"type": "int", "default": 20},
+            "during": _COMMANDS,
             "until": {**_CONDITIONS, "required": True},
+            "afterwards": _COMMANDS,
             "most_failed": {"type": "int", "default": 0},
         },
     },

@@ -22,6 +22,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._acceptance.comm
 from ansible_collections.drystone.platform.plugins.module_utils._acceptance.place import Place
 from ansible_collections.drystone.platform.plugins.module_utils._acceptance.seen import Seen, cell
 from ansible_collections.drystone.platform.plugins.module_utils._acceptance.traffic import Traffic
+from ansible_collections.drystone.platform.plugins.module_utils._command import require
 from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, InvalidInput, NotReady
 from ansible_collections.drystone.platform.plugins.module_utils._git.remote import Remote
 from ansible_collections.drystone.platform.plugins.module_utils._kube.read import read
@@ -190,19 +191,38 @@ def push(place: Place, options: Options, _timeout: float, undo: ExitStack) -> Se
     return Seen(True, [f"Commit {change.commit[:12]} of {options['repository']}: {options['subject']}"])
 
 
-def traffic(place: Place, options: Options, timeout: float, _undo: ExitStack) -> Seen:
-    """Send requests at a constant rate until conditions hold, and count the answers."""
+def traffic(place: Place, options: Options, timeout: float, undo: ExitStack) -> Seen:
+    """Send requests to each target at a constant rate, run commands, wait for conditions, and count the answers.
+
+    The commands of afterwards run when the row ends, whatever happened.
+    """
     until = build_conditions(options["until"])
-    client = Traffic.from_options(options, place.api.transport)
-    problem: list[str] = []
-    with client:
+    clients = [Traffic.from_options(target, options["rate"], place.api.transport) for target in options["targets"]]
+    for argv in options["afterwards"]:
+        undo.callback(_require, place, argv, timeout)
+    lines: list[str] = []
+    holds = True
+    with ExitStack() as sending:
+        for client in clients:
+            sending.enter_context(client)
         try:
+            for argv in options["during"]:
+                lines.append(f"$ {' '.join(argv)}")
+                _require(place, argv, timeout)
             ClusterReady(place.api, until, timeout, clock=place.clock).wait()
-        except NotReady as error:
-            problem = error.msg.splitlines()
-    told = client.summary()
-    holds = not problem and client.failed <= options["most_failed"] and client.sent > 0
-    return Seen(holds, [told, *problem])
+        except (CommandFailed, NotReady) as error:
+            holds = False
+            lines += error.msg.splitlines()
+    for client in clients:
+        holds = holds and client.sent > 0 and client.failed <= options["most_failed"]
+    table = [["target", "requests", "failed", "95 % within", "answers"], *(client.cells() for client in clients)]
+    return Seen(holds, lines, table)
+
+
+def _require(place: Place, argv: list[str], timeout: float) -> None:
+    arguments = [str(argument) for argument in argv]
+    done = place.command(arguments, timeout or _COMMAND_TIMEOUT, env=place.environment)
+    require(done, arguments, doing="Running a command of the acceptance test")
 
 
 def picture(place: Place, options: Options, timeout: float, _undo: ExitStack) -> Seen:

@@ -35,6 +35,7 @@ class Traffic:
 
     def __init__(
         self,
+        name: str,
         url: str,
         headers: t.Mapping[str, str | bytes],
         rate: int,
@@ -46,6 +47,7 @@ class Traffic:
             raise InvalidInput(missing_required_lib("requests", reason="to send requests"))
         if rate < 1:
             raise InvalidInput(f"The rate is {rate}. Give 1 request per second or more.")
+        self.name = name
         self._url = url
         self._headers = dict(headers)
         self._rate = rate
@@ -59,15 +61,15 @@ class Traffic:
         self._duration = 0.0
 
     @classmethod
-    def from_options(cls, options: t.Mapping[str, t.Any], transport: Transport) -> Traffic:
-        """Build a client. Headers whose values are in Secrets are read once."""
-        headers: dict[str, str | bytes] = dict(options["headers"])
-        for given in options["secret_headers"]:
+    def from_options(cls, target: t.Mapping[str, t.Any], rate: int, transport: Transport) -> Traffic:
+        """Build a client for a target. Headers whose values are in Secrets are read once."""
+        headers: dict[str, str | bytes] = dict(target["headers"])
+        for given in target["secret_headers"]:
             value, problem = SecretHeader(**given).read(transport)
             if problem:
-                raise NotReady(f"Sending requests to {options['url']}: {problem}.")
+                raise NotReady(f"Sending requests to {target['url']}: {problem}.")
             headers[given["header"]] = value
-        return cls(options["url"], headers, options["rate"])
+        return cls(target["name"], target["url"], headers, rate)
 
     def __enter__(self) -> t.Self:
         self._started = self._clock()
@@ -91,15 +93,18 @@ class Traffic:
         """The number of requests without an answer 2xx."""
         return sum(count for answer, count in self._answers.items() if not answer.startswith("2"))
 
-    def summary(self) -> str:
-        """Return the result in one sentence."""
+    def cells(self) -> list[str]:
+        """Return the result: the target, requests, failed requests, the 95th percentile, and the answers."""
         ordered = sorted(self._seconds)
         slow = ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))] if ordered else 0.0
         answers = ", ".join(f"{count} x {answer}" for answer, count in sorted(self._answers.items()))
-        return (
-            f"{self.sent} requests to {self._url} in {self._duration:.0f} s, {self.failed} failed, "
-            f"95 % within {slow * 1000:.0f} ms ({answers or 'no answer'})"
-        )
+        return [
+            self.name,
+            f"{self.sent} in {self._duration:.0f} s",
+            str(self.failed),
+            f"{slow * 1000:.0f} ms",
+            answers or "none",
+        ]
 
     def _send(self, number: int) -> None:
         count = len(self._threads)

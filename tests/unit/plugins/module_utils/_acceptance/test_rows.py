@@ -39,7 +39,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def row(name: str, *steps: Options, **more: t.Any) -> Options:
     """Return a row with all options, as the module gets it."""
-    full = [
+    full: list[Options] = [
         {"say": f"Do {one.get('name')}", "needs": [], "instead": None, "gate": False, "timeout": 0, "command": one}
         for one in steps
     ]

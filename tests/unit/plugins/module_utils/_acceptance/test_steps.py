@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import typing as t
 from contextlib import ExitStack
@@ -13,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.drystone.platform.plugins.module_utils._acceptance import steps
-from ansible_collections.drystone.platform.plugins.module_utils._acceptance.place import Place
+from ansible_collections.drystone.platform.plugins.module_utils._acceptance.place import Command, Place
 from ansible_collections.drystone.platform.plugins.module_utils._acceptance.seen import Seen
 from ansible_collections.drystone.platform.plugins.module_utils._command import Result
-from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, InvalidInput
+from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, InvalidInput, NotReady
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
 from tests.unit.bare_repository import Server
 from tests.unit.fake_api import FakeApi
@@ -188,22 +189,50 @@ def test_a_push_is_taken_back_when_the_row_ends(place: Place, tmp_path: Path) ->
     assert server.file("page") == "one"
 
 
+def target(url: str, *secrets: dict[str, str]) -> Options:
+    """Return the options of traffic to one URL that stops at once."""
+    one = {"name": "hello", "url": url, "headers": {}, "secret_headers": [*secrets]}
+    until = [{"http": {"url": "/readyz"}}]
+    return {"targets": [one], "rate": 50, "during": [], "until": until, "afterwards": [], "most_failed": 0}
+
+
 def test_traffic_stops_when_the_conditions_hold(place: Place, fake_api: FakeApi) -> None:
     fake_api.answers["/readyz"] = (200, "ok")
-    base = {"headers": {}, "secret_headers": [], "rate": 50, "most_failed": 0, "until": [{"http": {"url": "/readyz"}}]}
     place.clock = lambda: 1.0
-    seen = take(place, "traffic", {**base, "url": f"{fake_api.url}/readyz"}, timeout=20)
+    seen = take(place, "traffic", target(f"{fake_api.url}/readyz"), timeout=20)
     assert seen.holds, seen.lines
-    assert "0 failed" in seen.lines[0]
-    seen = take(place, "traffic", {**base, "url": f"{fake_api.url}/missing"}, timeout=20)
+    assert (seen.table[0][2], seen.table[1][0], seen.table[1][2]) == ("failed", "hello", "0")
+    seen = take(place, "traffic", target(f"{fake_api.url}/missing"), timeout=20)
     assert not seen.holds
+
+
+def test_commands_run_during_traffic_and_when_the_row_ends(place: Place, fake_api: FakeApi) -> None:
+    fake_api.answers["/readyz"] = (200, "ok")
+    place.clock = lambda: 1.0
+    ran: list[str] = []
+
+    def command(argv: list[str], _timeout: float, **_more: t.Any) -> Result:
+        ran.append(argv[-1])
+        return Result(1 if argv[-1] == "drain" else 0, stderr="no such node")
+
+    place.command = t.cast(Command, command)
+    options = target(f"{fake_api.url}/readyz") | {
+        "during": [["kubectl", "get"]],
+        "afterwards": [["kubectl", "uncordon"]],
+    }
+    with ExitStack() as undo:
+        seen = steps.traffic(place, options, 20, undo)
+        assert (seen.holds, seen.lines, ran) == (True, ["$ kubectl get"], ["get"])
+    assert ran == ["get", "uncordon"]
+    seen = take(place, "traffic", options | {"during": [["kubectl", "drain"], ["kubectl", "get"]]}, timeout=20)
+    assert (seen.holds, ran[2:]) == (False, ["drain", "uncordon"])
+    assert "no such node" in seen.lines[-1]
 
 
 def test_traffic_needs_the_secret(place: Place, fake_api: FakeApi) -> None:
     secret = {"header": "X-Auth-Token", "namespace": "dev", "name": "hello", "key": "token"}
-    options = {"url": f"{fake_api.url}/readyz", "headers": {}, "secret_headers": [secret], "rate": 1, "most_failed": 0}
-    with pytest.raises(Exception, match="Secret dev/hello cannot be read"):
-        take(place, "traffic", {**options, "until": [{"http": {"url": "/readyz"}}]}, timeout=5)
+    with pytest.raises(NotReady, match="Secret dev/hello cannot be read"):
+        take(place, "traffic", target(f"{fake_api.url}/readyz", secret), timeout=5)
 
 
 def test_a_picture_is_the_browser_s(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,8 +241,8 @@ def test_a_picture_is_the_browser_s(place: Place, tmp_path: Path, monkeypatch: p
         Path(target).write_bytes(b"png")
         return Result(0)
 
-    monkeypatch.setattr(steps.shutil, "which", lambda name: f"/bin/{name}" if name == "chromium" else None)
-    place.command, place.pictures = command, str(tmp_path / "pictures")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}" if name == "chromium" else None)
+    place.command, place.pictures = t.cast(Command, command), str(tmp_path / "pictures")
     seen = take(place, "picture", {"url": "http://rokken.localhost:8080/"})
     assert (seen.holds, seen.picture) == (True, str(tmp_path / "pictures/rokken-localhost-8080.png"))
     place.command = lambda *_given, **_more: Result(1, stderr="no display")
@@ -223,7 +252,7 @@ def test_a_picture_is_the_browser_s(place: Place, tmp_path: Path, monkeypatch: p
 
 
 def test_without_a_browser_there_is_no_picture(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps.shutil, "which", lambda _name: None)
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
     place.pictures = str(tmp_path)
     seen = take(place, "picture", {"url": "http://rokken.localhost:8080/"})
     assert (seen.holds, seen.picture) == (True, "")
