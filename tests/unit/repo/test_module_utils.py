@@ -19,7 +19,7 @@ LAYERS = (
     {"_docker"},
     {"_artifacts", "_git", "_host", "_kube", "_module"},
     {"_kstatus"},
-    {"_apply_set", "_credentials", "_kind", "_policy", "_ready", "_release"},
+    {"_apply_set", "_credentials", "_drills", "_kind", "_policy", "_ready", "_release"},
     {"_acceptance"},
 )
 
