@@ -9,6 +9,7 @@ INVENTORY ?= inventories/dev
 ENGINE ?= 0
 FAST ?= 0
 SCENARIO ?=
+NAME ?=
 ARGS ?=
 PYTHON ?= python3
 JOBS ?= $(shell nproc)
@@ -59,6 +60,14 @@ verify: $(RUN_READY)  ## prove every requirement like a user, and write a report
 evidence: $(RUN_READY)  ## run verify, and write what it saw to docs/evidence
 	$(PLAYBOOK) playbooks/verify.yml --extra-vars acceptance_report_dir=$(CURDIR)/.cache/report $(ARGS)
 	scripts/evidence.py .cache/report/report.json
+
+.PHONY: drills
+drills: $(RUN_READY)  ## inject faults into the platform one after the other, and repair each (docs/drills.md)
+	$(PLAYBOOK) playbooks/drills/all.yml $(ARGS)
+
+.PHONY: drill
+drill: $(RUN_READY)  ## run one drill: NAME=node_lost; NAME=restore undoes what an interrupted drill left
+	$(PLAYBOOK) playbooks/drills/$(or $(NAME),$(error name a drill: make drill NAME=node_lost)).yml $(ARGS)
 
 .PHONY: status
 status: $(RUN_READY)  ## list nodes, Applications, pods and Services
