@@ -58,7 +58,7 @@ verify: $(RUN_READY)  ## prove every requirement like a user, and write a report
 
 .PHONY: evidence
 evidence: $(RUN_READY)  ## run verify, and write what it saw to docs/evidence
-	$(PLAYBOOK) playbooks/verify.yml --extra-vars acceptance_report_dir=$(CURDIR)/.cache/report $(ARGS)
+	$(PLAYBOOK) playbooks/verify.yml --extra-vars "acceptance_report_dir='$(CURDIR)/.cache/report'" $(ARGS)
 	scripts/evidence.py .cache/report/report.json
 
 .PHONY: drills

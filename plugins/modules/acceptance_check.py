@@ -353,6 +353,12 @@ options:
   pictures:
     description: Directory for pictures. Without it no picture is taken.
     type: path
+  patience:
+    description:
+      - Seconds to wait at least until a step with O(rows[].steps[].conditions), O(rows[].steps[].objects) or
+        O(rows[].steps[].query) holds. A platform that was just created needs time for its first metrics and alerts.
+    type: int
+    default: 0
   parallel:
     description: The number of rows that run at the same time.
     type: int
@@ -461,6 +467,7 @@ def main() -> None:
             private_key=params["private_key"],
             known_hosts=params["known_hosts"],
             pictures=params["pictures"],
+            patience=params["patience"],
         )
         rows = run_rows(
             place,

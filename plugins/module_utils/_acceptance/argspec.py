@@ -135,5 +135,6 @@ def argument_spec() -> Spec:
         "private_key": {"type": "path"},
         "known_hosts": {"type": "path"},
         "pictures": {"type": "path"},
+        "patience": {"type": "int", "default": 0},
         "parallel": {"type": "int", "default": 4},
     }

@@ -45,6 +45,8 @@ class Place:
     private_key: str | None = None
     known_hosts: str | None = None
     pictures: str | None = None
+    # Seconds to wait at least for a step that only looks. A new platform needs a moment for its first metrics.
+    patience: float = 0
     command: Command = run
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 from ansible_collections.drystone.platform.plugins.module_utils._acceptance.place import Place
 from ansible_collections.drystone.platform.plugins.module_utils._acceptance.seen import Seen
-from ansible_collections.drystone.platform.plugins.module_utils._acceptance.steps import KINDS
+from ansible_collections.drystone.platform.plugins.module_utils._acceptance.steps import KINDS, LOOKING
 from ansible_collections.drystone.platform.plugins.module_utils._errors import DrystoneError
 
 Options = t.Mapping[str, t.Any]
@@ -77,7 +77,8 @@ def _step(place: Place, step: Options, available: Sequence[str], undo: ExitStack
         return _absent(step, f"Not checked, because this needs: {', '.join(missing)}.")
     kind = next(name for name in KINDS if step.get(name) is not None)
     try:
-        seen = KINDS[kind](place, step[kind], step["timeout"], undo)
+        timeout = max(step["timeout"], place.patience) if kind in LOOKING else step["timeout"]
+        seen = KINDS[kind](place, step[kind], timeout, undo)
     except DrystoneError as error:
         seen = Seen(False, error.msg.splitlines())
     if not seen.holds and step["gate"]:

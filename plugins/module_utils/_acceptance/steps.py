@@ -46,12 +46,6 @@ _CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 def conditions(place: Place, options: list[Options], timeout: float, _undo: ExitStack) -> Seen:
     """Check conditions of cluster_ready, and wait for them within the timeout."""
     built = build_conditions(options)
-    if timeout > 0:
-        try:
-            waited = ClusterReady(place.api, built, timeout, clock=place.clock).wait()
-        except NotReady as error:
-            return Seen(False, error.msg.splitlines())
-        return Seen(True, [f"{one['title']}: {one['reason']} after {one['elapsed']} s" for one in waited["conditions"]])
     world = World(built)
     world.look(place.api, _PROBE_TIMEOUT)
     lines, holds = [], True
@@ -63,7 +57,13 @@ def conditions(place: Place, options: list[Options], timeout: float, _undo: Exit
             lines += [f"{item}: {item.status.reason}" for item in unmet or items]
         else:
             lines.append(f"{condition.title}: {len(items)} ready")
-    return Seen(holds, lines)
+    if holds or timeout <= 0:
+        return Seen(holds, lines)
+    try:
+        waited = ClusterReady(place.api, built, timeout, clock=place.clock).wait()
+    except NotReady as error:
+        return Seen(False, error.msg.splitlines())
+    return Seen(True, [f"{one['title']}: {one['reason']} after {one['elapsed']} s" for one in waited["conditions"]])
 
 
 def objects(place: Place, options: Options, timeout: float, _undo: ExitStack) -> Seen:
@@ -256,3 +256,6 @@ KINDS: dict[str, Step] = {
     "traffic": traffic,
     "picture": picture,
 }
+
+# The kinds that change nothing and may be repeated until they hold
+LOOKING = ("conditions", "objects", "query")

@@ -19,8 +19,10 @@ NOT_PROVED: dict[str, str] = {}
 
 
 def plays(drill: str) -> list[dict[str, Any]]:
+    """Return the plays of a drill after the check of the inventory."""
+    check = "../shared/require_host.yml"
     loaded: list[dict[str, Any]] = yaml.safe_load((FOLDER / f"{drill}.yml").read_text())
-    return loaded
+    return [play for play in loaded if play.get("ansible.builtin.import_playbook") != check]
 
 
 def variables(drill: str) -> dict[str, Any]:

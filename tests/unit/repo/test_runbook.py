@@ -149,9 +149,6 @@ def test_playbooks_exist_and_know_their_variables() -> None:
     wrong = []
     for page, words in of_program("ansible-playbook"):
         playbook = ROOT / words[0]
-        # The drills are tested with their playbooks.
-        if playbook.parent.name == "drills":
-            continue
         if not playbook.is_file():
             wrong.append(f"{page}: {words[0]}")
             continue

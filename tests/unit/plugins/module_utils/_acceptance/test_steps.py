@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 import typing as t
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ import pytest
 
 from ansible_collections.drystone.platform.plugins.module_utils._acceptance import steps
 from ansible_collections.drystone.platform.plugins.module_utils._acceptance.place import Command, Place
+from ansible_collections.drystone.platform.plugins.module_utils._acceptance.rows import run_rows
 from ansible_collections.drystone.platform.plugins.module_utils._acceptance.seen import Seen
 from ansible_collections.drystone.platform.plugins.module_utils._command import Result
 from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, InvalidInput, NotReady
@@ -128,11 +130,23 @@ def test_the_end_of_a_long_output_is_shown(place: Place) -> None:
 
 def test_a_wait_that_succeeded_is_not_judged_again(place: Place, fake_api: FakeApi) -> None:
     # The next request may reach a replica that does not have the new content yet.
-    fake_api.answers["/page"] = (200, "new")
+    fake_api.answers["/page"] = (200, "old")
     place.clock = time.monotonic
+    threading.Timer(0.5, lambda: fake_api.answers.update({"/page": (200, "new")})).start()
     seen = take(place, "conditions", [{"http": {"url": "/page", "body": "new"}}], timeout=20)
     assert seen.holds
     assert "http /page: 1 of 1 ready after" in seen.lines[0]
+
+
+def test_a_new_platform_gets_time_for_steps_that_only_look(place: Place, fake_api: FakeApi) -> None:
+    fake_api.answers["/prometheus/api/v1/query"] = vector()
+    place.sleep = lambda _seconds: fake_api.answers.update({"/prometheus/api/v1/query": vector(({"job": "a"}, "1"))})
+    place.patience = 60
+    step: Options = {"say": "Ask", "needs": [], "instead": None, "gate": False, "timeout": 0}
+    asked = {**step, "query": {"promql": "up", **DEFAULTS["query"]}}
+    row = {"id": "F7", "title": "Prometheus", "needs": [], "slow": False, "steps": [asked]}
+    found = run_rows(place, [row], available=[], slow=False, parallel=1)
+    assert (found[0]["result"], found[0]["steps"][0]["seen"]) == ("holds", ["up", "job=a: 1"])
 
 
 def test_files_must_exist_and_contain_something(place: Place, tmp_path: Path) -> None:
