@@ -74,6 +74,7 @@ options:
           gate:
             description:
               - Whether the row ends without a failure if the step does not hold, because what follows must not run.
+              - A command with another exit code, and any other error, is a failure nevertheless.
             type: bool
             default: false
           timeout:
@@ -211,6 +212,11 @@ options:
               output:
                 description: Regular expression that must match in the output.
                 type: str
+              undo:
+                description: A command that runs when the row has ended, also if it failed.
+                type: list
+                elements: str
+                default: []
           files:
             description: Checks that files exist on this host.
             type: dict
@@ -262,13 +268,16 @@ options:
                 type: str
                 required: true
               line:
-                description: The line. It must contain C(drystone-acceptance), so that the module finds it again.
+                description:
+                  - The line. It must contain C(drystone-acceptance), so that the module finds it again.
+                  - An empty line only removes what an interrupted run left.
+                  - The step does not hold if the line begins with a key of YAML that the file already has.
                 type: str
-                required: true
+                default: ""
               subject:
                 description: Subject of the commit.
                 type: str
-                required: true
+                default: Remove what an interrupted acceptance test left
           traffic:
             description:
               - Sends requests to each target at a constant rate while commands run and until conditions hold.
@@ -326,6 +335,12 @@ options:
                 description: The URL.
                 type: str
                 required: true
+      restored:
+        description: Conditions that must hold within ten minutes after the row has taken back its changes.
+        type: list
+        elements: dict
+        default: []
+        suboptions: *conditions
   available:
     description: What this platform and this host have, for C(needs).
     type: list
@@ -450,6 +465,7 @@ from ansible_collections.drystone.platform.plugins.module_utils._acceptance.args
 from ansible_collections.drystone.platform.plugins.module_utils._acceptance.place import Place
 from ansible_collections.drystone.platform.plugins.module_utils._acceptance.rows import FAILS, run_rows
 from ansible_collections.drystone.platform.plugins.module_utils._argspec import kube_argspec
+from ansible_collections.drystone.platform.plugins.module_utils._command import end_with_commands
 from ansible_collections.drystone.platform.plugins.module_utils._kube.api import KubeApi
 from ansible_collections.drystone.platform.plugins.module_utils._module import failing, succeed
 
@@ -457,6 +473,8 @@ from ansible_collections.drystone.platform.plugins.module_utils._module import f
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec={**kube_argspec(), **argument_spec()}, supports_check_mode=True)
+    # An interrupted run takes back its changes.
+    end_with_commands()
     params = module.params
     with failing(module):
         place = Place(

@@ -50,6 +50,7 @@ STEPS: dict[str, dict[str, t.Any]] = {
             "directory": {"type": "path"},
             "exit_code": {"type": "int", "default": 0},
             "output": _TEXT,
+            "undo": {**_TEXTS, "default": []},
         },
     },
     "files": {
@@ -71,7 +72,12 @@ STEPS: dict[str, dict[str, t.Any]] = {
     },
     "push": {
         "type": "dict",
-        "options": {"repository": _NEEDED, "path": _NEEDED, "line": _NEEDED, "subject": _NEEDED},
+        "options": {
+            "repository": _NEEDED,
+            "path": _NEEDED,
+            "line": {"type": "str", "default": ""},
+            "subject": {"type": "str", "default": "Remove what an interrupted acceptance test left"},
+        },
     },
     "traffic": {
         "type": "dict",
@@ -118,6 +124,7 @@ def argument_spec() -> Spec:
                 "title": _NEEDED,
                 "needs": _SOME,
                 "slow": {"type": "bool", "default": False},
+                "restored": {**_CONDITIONS, "default": []},
                 "steps": {
                     "type": "list",
                     "elements": "dict",

@@ -8,10 +8,10 @@ The line that it appends carries a mark. A run that was killed leaves the line, 
 
 from __future__ import annotations
 
+import re
 import tempfile
-import typing as t
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
 
 from ansible_collections.drystone.platform.plugins.module_utils._errors import CommandFailed, InvalidInput
 from ansible_collections.drystone.platform.plugins.module_utils._git.errors import RemoteUnavailable
@@ -21,32 +21,33 @@ MARK = "drystone-acceptance"
 _ATTEMPTS = 3
 
 
-@dataclass(frozen=True)
-class Change:
-    """A pushed commit, and the function that takes it back."""
-
-    commit: str
-    undo: Callable[[], t.Any]
+class Taken(InvalidInput):
+    """The file has the key of the line already. A second one would replace or break it."""
 
 
-def pushed_line(remote: Remote, path: str, line: str, subject: str) -> Change:
-    """Append the line to a file at the head of the branch and push the commit.
+def push_line(remote: Remote, path: str, line: str, subject: str, undo: ExitStack) -> str:
+    """Append the line to a file at the head of the branch and push the commit. The stack takes it back when it closes.
 
-    Remove lines that an earlier run left. Raise InvalidInput for a line without the mark and for a missing file.
+    Remove lines that an earlier run left; an empty line does only this. Raise InvalidInput for a line without the mark,
+    for a missing file, and for a file that is not plain text. Raise Taken for a file that has the key of the line.
     """
-    if MARK not in line:
+    if line and MARK not in line:
         raise InvalidInput(f"The line {line!r} does not contain {MARK}, so a later run could not remove it.")
 
-    def undo() -> None:
-        _push(remote, path, _without_mark, f"Revert: {subject}")
+    def change(text: str) -> str:
+        kept = _without_mark(text)
+        if (key := re.match(r"\w+:", line)) and re.search(rf"^{key[0]}", kept, re.MULTILINE):
+            raise Taken(f"Changing {path} of {remote.url}: it has the key {key[0]} already, so it was not changed.")
+        return f"{kept}{line}\n" if line else kept
 
-    commit = _push(remote, path, lambda text: f"{_without_mark(text)}{line}\n", subject)
-    return Change(commit, undo)
+    if line:
+        # Registered before the push: a push whose answer is lost must be taken back as well.
+        undo.callback(_push, remote, path, _without_mark, f"Revert: {subject}")
+    return _push(remote, path, change, subject)
 
 
 def _without_mark(text: str) -> str:
-    kept = "".join(line for line in text.splitlines(keepends=True) if MARK not in line)
-    return kept if kept.endswith("\n") or not kept else f"{kept}\n"
+    return "".join(line for line in text.splitlines(keepends=True) if MARK not in line)
 
 
 def _push(remote: Remote, path: str, change: Callable[[str], str], subject: str) -> str:
@@ -60,13 +61,16 @@ def _push(remote: Remote, path: str, change: Callable[[str], str], subject: str)
                 raise InvalidInput(f"{doing}: the branch {remote.branch} does not exist.")
             if not git.run("ls-tree", head, "--", path, doing=doing):
                 raise InvalidInput(f"{doing}: the branch {remote.branch} has no such file.")
-            # The output of git.run ends without line breaks; files of text end with one.
-            text = git.run("show", f"{head}:{path}", doing=doing) + "\n"
+            mode, _kind, old = git.run("ls-tree", head, "--", path, doing=doing).partition("\t")[0].split()
+            text = git.run("cat-file", "blob", old, doing=doing) + "\n"
+            if git.run("hash-object", "--stdin", doing=doing, text=text) != old:
+                raise InvalidInput(
+                    f"{doing}: this file is not text in UTF-8 that ends with one line break, so it was not changed."
+                )
             changed = change(text)
             if changed == text:
                 return head
             blob = git.run("hash-object", "-w", "--stdin", doing=doing, text=changed)
-            mode = git.run("ls-tree", head, "--", path, doing=doing).partition(" ")[0]
             git.run("read-tree", head, doing=doing, index="index.change")
             git.run("update-index", "--cacheinfo", f"{mode},{blob},{path}", doing=doing, index="index.change")
             tree = git.run("write-tree", doing=doing, index="index.change")

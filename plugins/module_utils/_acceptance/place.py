@@ -56,4 +56,6 @@ class Place:
     def environment(self) -> dict[str, str]:
         """The environment of commands: the kubeconfig of this cluster, and its tools first."""
         path = os.pathsep.join([*self.tools, os.environ.get("PATH", os.defpath)])
-        return {**os.environ, "LC_ALL": "C.UTF-8", "KUBECONFIG": self.kubeconfig, "PATH": path}
+        # Steps read the output of Ansible, so it must not depend on the user's settings.
+        ansible = {"ANSIBLE_STDOUT_CALLBACK": "default", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
+        return {**os.environ, **ansible, "LC_ALL": "C.UTF-8", "KUBECONFIG": self.kubeconfig, "PATH": path}

@@ -19,6 +19,8 @@ Options = t.Mapping[str, t.Any]
 
 # The results of a row. PARTLY: a step needs something that is not available, and what was checked instead holds.
 HOLDS, FAILS, PARTLY, ABSENT, SKIPPED = "holds", "fails", "partly", "absent", "skipped"
+# Seconds until the platform must be as before when a row has taken back its changes
+_RESTORED = 600
 
 
 def run_rows(
@@ -58,8 +60,12 @@ def _row(place: Place, row: Options, available: Sequence[str]) -> dict[str, t.An
         problem = _close(undo)
     if problem:
         steps.append({"say": "Take back what this row changed", "result": FAILS, **Seen(False, [problem]).facts()})
+    elif row["restored"]:
+        again = {"say": "Wait until everything is as before", "needs": [], "gate": False, "timeout": _RESTORED}
+        steps.append(_step(place, {**again, "conditions": row["restored"]}, available, undo))
     results = {step["result"] for step in steps}
-    result = FAILS if FAILS in results else PARTLY if ABSENT in results else HOLDS
+    # A row without a step that holds proves nothing.
+    result = FAILS if FAILS in results or HOLDS not in results else PARTLY if ABSENT in results else HOLDS
     return _told(row, result, steps, place.clock() - started)
 
 
@@ -67,28 +73,28 @@ def _close(undo: ExitStack) -> str:
     try:
         undo.close()
     except DrystoneError as error:
-        return error.msg
+        return f"{error.msg} Repeat this row when the cause is removed: it takes back what is left."
     return ""
 
 
 def _step(place: Place, step: Options, available: Sequence[str], undo: ExitStack) -> dict[str, t.Any]:
     missing = [need for need in step["needs"] if need not in available]
     if missing:
-        return _absent(step, f"Not checked, because this needs: {', '.join(missing)}.")
+        return _absent(step, step["instead"] or f"Not checked, because this needs: {', '.join(missing)}.")
     kind = next(name for name in KINDS if step.get(name) is not None)
+    gate = step["gate"]
     try:
         timeout = max(step["timeout"], place.patience) if kind in LOOKING else step["timeout"]
         seen = KINDS[kind](place, step[kind], timeout, undo)
-    except DrystoneError as error:
-        seen = Seen(False, error.msg.splitlines())
-    if not seen.holds and step["gate"]:
-        return _absent(step, *seen.lines)
+    except (DrystoneError, OSError) as error:
+        seen, gate = Seen(False, str(error).splitlines()), False
+    if not seen.holds and gate:
+        return _absent(step, *filter(None, [step["instead"]]), *seen.lines)
     return {"say": step["say"], "result": HOLDS if seen.holds else FAILS, **seen.facts()}
 
 
-def _absent(step: Options, *otherwise: str) -> dict[str, t.Any]:
-    lines = [step["instead"]] if step["instead"] else [*otherwise]
-    return {"say": step["say"], "result": ABSENT, **Seen(True, lines).facts()}
+def _absent(step: Options, *lines: str) -> dict[str, t.Any]:
+    return {"say": step["say"], "result": ABSENT, **Seen(True, [*lines]).facts()}
 
 
 def _told(

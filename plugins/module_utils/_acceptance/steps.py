@@ -8,6 +8,7 @@ PRIVATE to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from urllib.parse import urlencode
 
-from ansible_collections.drystone.platform.plugins.module_utils._acceptance.commit import pushed_line
+from ansible_collections.drystone.platform.plugins.module_utils._acceptance.commit import Taken, push_line
 from ansible_collections.drystone.platform.plugins.module_utils._acceptance.place import Place
 from ansible_collections.drystone.platform.plugins.module_utils._acceptance.seen import Seen, cell
 from ansible_collections.drystone.platform.plugins.module_utils._acceptance.traffic import Traffic
@@ -96,18 +97,21 @@ def objects(place: Place, options: Options, timeout: float, _undo: ExitStack) ->
     return seen
 
 
-def command(place: Place, options: Options, timeout: float, _undo: ExitStack) -> Seen:
+def command(place: Place, options: Options, timeout: float, undo: ExitStack) -> Seen:
     """Run a command like a user of this cluster, and judge its exit code and its output."""
     argv = [*options["argv"]]
+    if options["undo"]:
+        undo.callback(_require, place, options["undo"], timeout, options["directory"])
     done = place.command(
         argv, timeout or _COMMAND_TIMEOUT, env=place.environment, cwd=options["directory"], merged=True
     )
     output = [_CONTROL.sub("", line).rstrip() for line in (done.stdout or done.stderr).splitlines()]
     lines = [line for line in output if line]
-    problems = []
     if done.rc != options["exit_code"]:
-        problems.append(f"Exit code {done.rc}, expected {options['exit_code']}")
-    if options["output"] and not re.search(options["output"], "\n".join(lines), re.MULTILINE):
+        end = "\n".join(lines[-_OUTPUT_LINES:])
+        raise CommandFailed(f"$ {' '.join(argv)}\nExit code {done.rc}, expected {options['exit_code']}\n{end}")
+    problems = []
+    if options["output"] and not _pattern(options["output"]).search("\n".join(lines)):
         problems.append(f"Expected output that matches: {options['output']}")
     # The end of a long output has the result.
     return Seen(not problems, [f"$ {' '.join(argv)}", *problems, *lines[-_OUTPUT_LINES:]])
@@ -116,7 +120,7 @@ def command(place: Place, options: Options, timeout: float, _undo: ExitStack) ->
 def files(_place: Place, options: Options, _timeout: float, _undo: ExitStack) -> Seen:
     """Check that files exist, and that each contains a text."""
     lines, holds = [], True
-    pattern = re.compile(options["contain"], re.MULTILINE) if options["contain"] else None
+    pattern = _pattern(options["contain"]) if options["contain"] else None
     for path in options["paths"]:
         whole = os.path.join(options["directory"], path)
         if not os.path.exists(whole):
@@ -128,6 +132,13 @@ def files(_place: Place, options: Options, _timeout: float, _undo: ExitStack) ->
         holds = holds and not problem
         lines.append(f"{path} {problem}" if problem else path)
     return Seen(holds, lines)
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text, re.MULTILINE)
+    except re.error as error:
+        raise InvalidInput(f"The regular expression {text!r} is not valid: {error}") from error
 
 
 def _text(path: str) -> str:
@@ -186,9 +197,11 @@ def push(place: Place, options: Options, _timeout: float, undo: ExitStack) -> Se
     remote = Remote(
         options["repository"], private_key=place.private_key, known_hosts=place.known_hosts, connect_timeout=30
     )
-    change = pushed_line(remote, options["path"], options["line"], options["subject"])
-    undo.callback(change.undo)
-    return Seen(True, [f"Commit {change.commit[:12]} of {options['repository']}: {options['subject']}"])
+    try:
+        commit = push_line(remote, options["path"], options["line"], options["subject"], undo)
+    except Taken as error:
+        return Seen(False, [error.msg])
+    return Seen(True, [f"{options['repository']} is at commit {commit[:12]}: {options['subject']}"])
 
 
 def traffic(place: Place, options: Options, timeout: float, undo: ExitStack) -> Seen:
@@ -219,9 +232,9 @@ def traffic(place: Place, options: Options, timeout: float, undo: ExitStack) -> 
     return Seen(holds, lines, table)
 
 
-def _require(place: Place, argv: list[str], timeout: float) -> None:
+def _require(place: Place, argv: list[str], timeout: float, directory: str | None = None) -> None:
     arguments = [str(argument) for argument in argv]
-    done = place.command(arguments, timeout or _COMMAND_TIMEOUT, env=place.environment)
+    done = place.command(arguments, timeout or _COMMAND_TIMEOUT, env=place.environment, cwd=directory)
     require(done, arguments, doing="Running a command of the acceptance test")
 
 
@@ -235,6 +248,9 @@ def picture(place: Place, options: Options, timeout: float, _undo: ExitStack) ->
     os.makedirs(place.pictures, exist_ok=True)
     name = re.sub(r"[^a-z0-9]+", "-", options["url"].lower().partition("://")[2]).strip("-")
     target = os.path.join(place.pictures, f"{name}.png")
+    # A picture of an earlier run must not count as a new one.
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(target)
     with tempfile.TemporaryDirectory(prefix="drystone-browser-") as profile:
         argv = [browser, "--headless", "--disable-gpu", "--no-first-run", "--hide-scrollbars", "--window-size=1024,640"]
         # Chromium refuses its sandbox for root.

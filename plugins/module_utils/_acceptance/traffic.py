@@ -49,7 +49,8 @@ class Traffic:
             raise InvalidInput(f"The rate is {rate}. Give 1 request per second or more.")
         self.name = name
         self._url = url
-        self._headers = dict(headers)
+        # A redirect could send the headers to another host.
+        self._how: dict[str, t.Any] = {"headers": dict(headers), "timeout": _TIMEOUT, "allow_redirects": False}
         self._rate = rate
         self._clock = clock
         self._answers: Counter[str] = Counter()
@@ -123,6 +124,6 @@ class Traffic:
             with requests.Session() as session:
                 # Ignore proxies and .netrc of the environment: they are not meant for a cluster.
                 session.trust_env = False
-                return str(session.get(self._url, headers=self._headers, timeout=_TIMEOUT).status_code)
+                return str(session.get(self._url, **self._how).status_code)
         except requests.RequestException as error:
             return type(error).__name__

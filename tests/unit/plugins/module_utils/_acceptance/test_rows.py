@@ -45,7 +45,7 @@ def row(name: str, *steps: Options, **more: t.Any) -> Options:
     ]
     for given, made in zip(steps, full, strict=True):
         made |= {key: given[key] for key in ("needs", "instead", "gate") if key in given}
-    return {"id": name, "title": f"Title of {name}", "needs": [], "slow": False, "steps": full, **more}
+    return {"id": name, "title": f"Title of {name}", "needs": [], "slow": False, "restored": [], "steps": full, **more}
 
 
 def run(*rows: Options, available: tuple[str, ...] = (), slow: bool = True) -> list[dict[str, t.Any]]:
@@ -91,6 +91,10 @@ def test_a_step_that_needs_more_makes_the_row_hold_partly(log: list[str]) -> Non
     assert results(run(row("F7", {"name": "a"}, more), available=("upstream",))) == {"F7": "holds"}
 
 
+def test_a_row_without_a_step_that_holds_proves_nothing(log: list[str]) -> None:
+    assert results(run(row("F7"), row("F8", {"name": "b", "needs": ["upstream"]}))) == {"F7": "fails", "F8": "fails"}
+
+
 def test_a_step_that_needs_more_says_what(log: list[str]) -> None:
     found = run(row("F7", {"name": "b", "needs": ["upstream", "github"]}))
     assert found[0]["steps"][0]["seen"] == ["Not checked, because this needs: upstream, github."]
@@ -98,10 +102,14 @@ def test_a_step_that_needs_more_says_what(log: list[str]) -> None:
 
 def test_a_gate_ends_the_row_without_a_failure(log: list[str]) -> None:
     shut = {"name": "a", "gate": True, "holds": False, "instead": "Somebody else has something to promote."}
-    found = run(row("F9", shut, {"name": "b"}), row("F8", {"name": "c", "gate": True}, {"name": "d"}))
+    found = run(row("F9", {"name": "0"}, shut, {"name": "b"}), row("F8", {"name": "c", "gate": True}, {"name": "d"}))
     assert results(found) == {"F9": "partly", "F8": "holds"}
-    assert sorted(log) == ["a", "c", "d"]
-    assert found[0]["steps"][0]["seen"] == ["Somebody else has something to promote."]
+    assert sorted(log) == ["0", "a", "c", "d"]
+    assert found[0]["steps"][1]["seen"] == ["Somebody else has something to promote.", "a"]
+
+
+def test_an_error_at_a_gate_is_a_failure(log: list[str]) -> None:
+    assert results(run(row("F9", {"name": "a", "gate": True, "error": True}, {"name": "b"}))) == {"F9": "fails"}
 
 
 def test_slow_rows_run_last_in_their_order_and_only_on_request(log: list[str]) -> None:
@@ -129,4 +137,4 @@ def test_a_change_that_cannot_be_taken_back_fails_the_row(log: list[str]) -> Non
 
     found = run(row("G2", {"name": "a", "undo": undo}, slow=True))
     assert results(found) == {"G2": "fails"}
-    assert found[0]["steps"][-1]["seen"] == ["Pushing: the server does not answer."]
+    assert found[0]["steps"][-1]["seen"][0].startswith("Pushing: the server does not answer. Repeat this row")

@@ -27,7 +27,7 @@ from tests.unit.fake_api import FakeApi
 Options = dict[str, t.Any]
 DEFAULTS: dict[str, Options] = {
     "objects": {"api_version": "v1", "namespaces": [], "name": "", "selector": "", "show": None, "expect": None},
-    "command": {"directory": None, "exit_code": 0, "output": None},
+    "command": {"directory": None, "exit_code": 0, "output": None, "undo": []},
     "files": {"contain": None},
     "query": {"expect": None, "minutes": 0, "unit": ""},
 }
@@ -115,10 +115,35 @@ def test_a_command_runs_with_the_cluster_and_its_tools(place: Place, tmp_path: P
     argv = [str(tool), "a b"]
     seen = take(place, "command", {"argv": argv, "exit_code": 3, "output": "^problem$"})
     assert (seen.holds, seen.lines) == (True, [f"$ {tool} a b", f"{place.kubeconfig} a b", "problem"])
-    seen = take(place, "command", {"argv": argv, "output": "missing"})
-    assert not seen.holds
-    assert seen.lines[1:3] == ["Exit code 3, expected 0", "Expected output that matches: missing"]
+    seen = take(place, "command", {"argv": argv, "exit_code": 3, "output": "missing"})
+    assert (seen.holds, seen.lines[1]) == (False, "Expected output that matches: missing")
+    with pytest.raises(CommandFailed, match=r"Exit code 3, expected 0\n.*\nproblem$"):
+        take(place, "command", {"argv": argv})
     assert place.environment["PATH"].startswith(f"{tool.parent}:")
+
+
+def test_a_command_is_undone_when_the_row_ends(place: Place) -> None:
+    ran: list[str] = []
+
+    def command(argv: list[str], _timeout: float, **_more: t.Any) -> Result:
+        ran.append(argv[0])
+        return Result(1 if argv[0] == "promote" else 0, "")
+
+    place.command = t.cast(Command, command)
+    with pytest.raises(CommandFailed, match="Exit code 1"):
+        take(place, "command", {"argv": ["promote"], "undo": ["rollback"]})
+    assert ran == ["promote", "rollback"]
+
+
+@pytest.mark.parametrize("kind", ["command", "files"])
+def test_an_invalid_pattern_is_named(place: Place, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a").write_text("a")
+    given = {
+        "command": {"argv": ["true"], "output": "("},
+        "files": {"directory": str(tmp_path), "paths": ["a"], "contain": "("},
+    }
+    with pytest.raises(InvalidInput, match=r"The regular expression '\(' is not valid"):
+        take(place, kind, given[kind])
 
 
 def test_the_end_of_a_long_output_is_shown(place: Place) -> None:
@@ -144,7 +169,7 @@ def test_a_new_platform_gets_time_for_steps_that_only_look(place: Place, fake_ap
     place.patience = 60
     step: Options = {"say": "Ask", "needs": [], "instead": None, "gate": False, "timeout": 0}
     asked = {**step, "query": {"promql": "up", **DEFAULTS["query"]}}
-    row = {"id": "F7", "title": "Prometheus", "needs": [], "slow": False, "steps": [asked]}
+    row = {"id": "F7", "title": "Prometheus", "needs": [], "slow": False, "restored": [], "steps": [asked]}
     found = run_rows(place, [row], available=[], slow=False, parallel=1)
     assert (found[0]["result"], found[0]["steps"][0]["seen"]) == ("holds", ["up", "job=a: 1"])
 
@@ -199,7 +224,7 @@ def test_a_push_is_taken_back_when_the_row_ends(place: Place, tmp_path: Path) ->
     with ExitStack() as undo:
         seen = steps.push(place, options, 0, undo)
         assert server.file("page") == "one\n# drystone-acceptance"
-        assert seen.lines == [f"Commit {server.head()[:12]} of {server.path}: Try it"]
+        assert seen.lines == [f"{server.path} is at commit {server.head()[:12]}: Try it"]
     assert server.file("page") == "one"
 
 

@@ -38,6 +38,7 @@ class Handler(BaseHTTPRequestHandler):
         site.seen.append(dict(self.headers))
         self.send_response(site.status)
         self.send_header("Content-Length", "0")
+        self.send_header("Location", "/other")
         self.end_headers()
         if len(site.seen) >= 20:
             site.enough.set()
@@ -74,6 +75,14 @@ def test_other_answers_are_failures(site: Site) -> None:
         assert site.enough.wait(20)
     assert client.failed == client.sent
     assert client.cells()[-1] == f"{client.sent} x 503"
+
+
+def test_a_redirect_is_a_failure_and_gets_no_headers(site: Site) -> None:
+    site.status = 302
+    client = Traffic("hello", site.url, {"X-Auth-Token": "T1&e"}, 200)
+    with client:
+        assert site.enough.wait(20)
+    assert client.failed == client.sent == len(site.seen)
 
 
 def test_no_answer_is_a_failure(site: Site) -> None:
