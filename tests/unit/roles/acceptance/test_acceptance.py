@@ -33,6 +33,9 @@ PLATFORMS: dict[str, dict[str, t.Any]] = {
     "no environment": {"drystone_environments": [], "acceptance_folders": []},
     "an unknown repository": {"drystone_environments": ["qa"], "acceptance_folders": []},
     "only the greeter": {"drystone_environments": ["qa"], "acceptance_folders": ["qa/greeter"]},
+    # The repository has folders for the environments of other clusters as well.
+    "staging": {"drystone_environments": ["staging"], "acceptance_folders": ALL},
+    "production": {"drystone_environments": ["production"], "acceptance_folders": ALL},
     "few parts": {
         "drystone_environments": ["qa"],
         "acceptance_folders": [],
@@ -45,37 +48,38 @@ REPORT = """- hosts: all
     - ansible.builtin.import_role:
         name: drystone.platform.acceptance
         tasks_from: report
+    - ansible.builtin.copy:
+        dest: "{{ acceptance_report_dir }}/asked.json"
+        content: "{{ asked | to_json }}"
+        mode: "0600"
 """
 
 
-def play(tmp_path: Path, **variables: t.Any) -> dict[str, t.Any]:
-    """Write a report of the given rows, or of the rows of the role, and return its data."""
+def play(tmp_path: Path, asked: str = "", **variables: t.Any) -> t.Any:
+    """Write a report, and return the value of the expression asked, in which the variables of the role can be used."""
     (tmp_path / "play.yml").write_text(REPORT)
     given = {
         "ansible_connection": "local",
         "ansible_python_interpreter": sys.executable,
         "acceptance_report_dir": str(tmp_path / "report"),
         "acceptance_git_dir": str(tmp_path),
+        "acceptance_project_dir": str(ROOT),
+        "acceptance_checked": {"rows": [], "failed_rows": []},
+        "asked": asked,
         **variables,
     }
     (tmp_path / "hosts.yml").write_text(json.dumps({"all": {"hosts": {"here": given}}}))
     command = [str(Path(sys.executable).with_name("ansible-playbook")), f"--inventory={tmp_path}/hosts.yml"]
     env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     done = subprocess.run(
-        [*command, f"{tmp_path}/play.yml"], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+        [*command, f"{tmp_path}/play.yml"], cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    told: dict[str, t.Any] = json.loads((tmp_path / "report/report.json").read_text())
-    return told
+    return json.loads((tmp_path / "report/asked.json").read_text())
 
 
 def rows_of(tmp_path: Path, platform: dict[str, t.Any]) -> list[dict[str, t.Any]]:
-    # The data contains the name of the cluster as it is, so it can carry the rows that the module would get.
-    checked: dict[str, list[t.Any]] = {"rows": [], "failed_rows": []}
-    told = play(
-        tmp_path, acceptance_checked=checked, acceptance_cluster="{{ __acceptance_rows | to_json }}", **platform
-    )
-    rows = told["cluster"] if isinstance(told["cluster"], list) else json.loads(told["cluster"])
+    rows = play(tmp_path, "{{ __acceptance_rows }}", **platform)
     assert isinstance(rows, list)
     return rows
 
@@ -86,18 +90,25 @@ def test_the_rows_fit_the_module(tmp_path: Path, platform: str) -> None:
     found = ArgumentSpecValidator(argument_spec()).validate({"rows": rows})
     assert found.error_messages == []
     assert len({row["id"] for row in rows}) == len(rows)
+    # A row without steps proves nothing, so it must need something that is missing.
+    available = {*play(tmp_path, "{{ __acceptance_available }}", **PLATFORMS[platform])}
+    runs = [row for row in rows if available.issuperset(row.get("needs", []))]
+    assert [row["id"] for row in runs if not row["steps"]] == []
+    others = {"dev", "staging", "production", "qa"} - {*PLATFORMS[platform]["drystone_environments"]}
+    wrong = [
+        row["id"]
+        for row in runs
+        for name in others
+        if re.search(rf"(namespaces?.: .{name}|namespaces/{name}/)", json.dumps(row))
+    ]
+    assert wrong == []
 
 
 def test_only_the_workloads_of_this_cluster_are_checked(tmp_path: Path) -> None:
     # The repository has folders for the environments of other clusters as well.
-    told = play(
-        tmp_path,
-        acceptance_checked={"rows": [], "failed_rows": []},
-        acceptance_cluster="{{ __acceptance_available | to_json }}",
-        drystone_environments=["production"],
-        acceptance_folders=ALL,
+    available = play(
+        tmp_path, "{{ __acceptance_available }}", drystone_environments=["production"], acceptance_folders=ALL
     )
-    available = told["cluster"] if isinstance(told["cluster"], list) else json.loads(told["cluster"])
     assert {"greeter", "hello", "argocd"} <= {*available}
     assert {"rokken", "site", "promotion", "git"} & {*available} == set()
 
