@@ -27,7 +27,7 @@ def test_every_row_holds_and_the_report_has_no_secret(kubectl: Kubectl, tmp_path
     assert {*rows.values()} <= {"holds", "partly", "skipped"}
     assert {"C3", "K1", "G4", "H6", "F2", "R3"} <= rows.keys()
     page = (tmp_path / "report.html").read_text()
-    assert "every row holds" in page
+    assert "no row fails" in page
     assert "<svg" in page
     assert "http" not in page.partition("<body>")[0].replace("http-equiv", "")
     for namespace, name in (("dev", "hello"), ("dev", "rokken-database"), ("dev", "site-git-credentials")):
@@ -36,13 +36,20 @@ def test_every_row_holds_and_the_report_has_no_secret(kubectl: Kubectl, tmp_path
 
 
 def test_a_row_that_fails_is_named_and_the_report_is_written(tmp_path: Path) -> None:
-    done = verify(tmp_path, acceptance_http_url="http://127.0.0.1:9", acceptance_rows=["H6", "K1"])
+    done = verify(tmp_path, acceptance_http_url="http://127.0.0.1:9", verify_rows="H6,K1", acceptance_patience=5)
     assert done.code != 0
     assert "1 of 2 rows fail" in done.output
     assert "no answer" in done.output
     rows = {row["id"]: row["result"] for row in json.loads((tmp_path / "report.json").read_text())["rows"]}
     assert rows == {"H6": "fails", "K1": "holds"}
-    assert "1 rows fail" in (tmp_path / "report.html").read_text()
+    assert "rows that fail: 1" in (tmp_path / "report.html").read_text()
+
+
+def test_an_unknown_row_is_refused(tmp_path: Path) -> None:
+    done = verify(tmp_path, verify_rows="H6,Z9")
+    assert done.code != 0
+    assert "there is no row Z9" in " ".join(done.output.split())
+    assert not (tmp_path / "report.json").exists()
 
 
 @pytest.mark.skipif(not SOAK, reason="takes ten minutes: pushes, promotes, and sends requests for minutes")

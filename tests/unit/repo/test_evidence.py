@@ -12,15 +12,21 @@ import typing as t
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+from scripts.evidence import SECTIONS
+
 ROOT = Path(__file__).resolve().parents[3]
+SHOWN = {one for ids in SECTIONS.values() for one in ids}
 
 
 def step(**more: t.Any) -> dict[str, t.Any]:
     return {"say": "Look", "seen": ["seen"], "table": [], "series": [], "unit": "", "picture": "", **more}
 
 
-def write(tmp_path: Path, *rows: dict[str, t.Any]) -> subprocess.CompletedProcess[str]:
-    told = {"cluster": "drystone-dev", "written": "2026-12-01 03:00 UTC", "rows": rows}
+def write(tmp_path: Path, *rows: dict[str, t.Any], holding: bool = True) -> subprocess.CompletedProcess[str]:
+    """Write evidence of these rows, and of all others that it shows."""
+    given = {one["id"] for one in rows}
+    others = [row(name, step()) for name in SHOWN - given] if holding else []
+    told = {"cluster": "drystone-dev", "written": "2026-12-01 03:00 UTC", "rows": [*rows, *others]}
     (tmp_path / "report.json").write_text(json.dumps(told))
     command = [sys.executable, str(ROOT / "scripts/evidence.py"), str(tmp_path / "report.json")]
     return subprocess.run(
@@ -60,9 +66,21 @@ def test_paths_of_this_host_are_not_shown(tmp_path: Path) -> None:
 
 
 def test_a_failed_report_is_refused_and_earlier_evidence_stays(tmp_path: Path) -> None:
-    assert write(tmp_path, row("F6", step())).returncode == 0
-    for result in ("fails", "skipped"):
-        done = write(tmp_path, row("F6", step(), result=result), row("C3", step()))
+    assert write(tmp_path, row("F6", step(seen=["first"]))).returncode == 0
+    for result in ("fails", "skipped", "absent"):
+        done = write(tmp_path, row("F6", step(), result=result))
         assert done.returncode != 0
         assert "the rows F6 do not hold" in done.stderr
-    assert (tmp_path / "evidence/README.md").exists()
+    assert "do not hold" in write(tmp_path, row("F6", step()), holding=False).stderr
+    assert "first" in (tmp_path / "evidence/README.md").read_text()
+    assert write(tmp_path, row("F6", step(seen=["second"]))).returncode == 0
+    assert "second" in (tmp_path / "evidence/README.md").read_text()
+
+
+def test_another_directory_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "evidence").mkdir()
+    (tmp_path / "evidence/mine.txt").write_text("mine")
+    done = write(tmp_path)
+    assert done.returncode != 0
+    assert "is not a directory of evidence" in done.stderr
+    assert (tmp_path / "evidence/mine.txt").read_text() == "mine"

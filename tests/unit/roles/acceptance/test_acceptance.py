@@ -144,7 +144,8 @@ def test_the_report_shows_what_was_seen_and_no_markup_of_others(tmp_path: Path) 
     page = (tmp_path / "report/report.html").read_text()
     assert "<script" not in page
     assert page.count("&lt;script&gt;") >= 8
-    assert "1 rows fail" in page
+    assert "rows that fail: 1" in page
+    assert "0 of 2 rows hold, 0 of them in part. 1 fail. 1 need what" in page
     assert "This platform does not have: rokken." in page
     assert "<polyline" in page
     assert re.findall(r'(?:src|href)="(?!data:)', page) == []
