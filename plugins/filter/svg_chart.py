@@ -46,8 +46,12 @@ import math
 import typing as t
 from datetime import UTC, datetime
 
-_WIDTH, _HEIGHT = 640, 200
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 24
+_WIDTH = 640
+_HEIGHT = 200
+_LEFT = 56
+_RIGHT = 12
+_TOP = 12
+_BOTTOM = 24
 _COLOURS = 6
 _MOST_CURVES = 12
 

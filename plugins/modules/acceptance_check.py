@@ -290,7 +290,7 @@ options:
                 elements: dict
                 required: true
                 suboptions:
-                  name: {description: Name of the target, for the report., type: str, required: true}
+                  name: {description: Name of the target in the report., type: str, required: true}
                   url: {description: The URL., type: str, required: true}
                   headers: {description: Headers to send., type: dict, default: {}}
                   secret_headers:
