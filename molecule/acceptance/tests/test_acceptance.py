@@ -28,8 +28,8 @@ def test_every_row_holds_and_the_report_has_no_secret(kubectl: Kubectl, tmp_path
     assert {"C3", "K1", "G4", "H6", "F2", "R3"} <= rows.keys()
     page = (tmp_path / "report.html").read_text()
     assert "no row fails" in page
-    assert "<svg" in page
-    assert "http" not in page.partition("<body>")[0].replace("http-equiv", "")
+    # The page needs nothing from a network.
+    assert "http" not in page.partition("<body>")[0]
     secrets = kubectl.json("get", "secrets", "--namespace=dev")["items"]
     assert {"hello", "site-git-credentials"} <= {one["metadata"]["name"] for one in secrets}
     for one in secrets:
