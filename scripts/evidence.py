@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "collections"))
+sys.path[:0] = [str(ROOT), str(ROOT / "collections")]
 
 from ansible_collections.drystone.platform.plugins.filter.svg_chart import svg_chart  # noqa: E402  needs the path above
+from scripts.readme_tables import table  # noqa: E402  needs the path above
 
 # The sections of the page, and the rows of the report that each of them shows
 SECTIONS = {
@@ -62,13 +63,6 @@ def picture(series: list[dict[str, Any]], unit: str) -> str:
     return f'{head}{end}{style}<rect width="100%" height="100%" fill="var(--back)"/>{rest}\n'
 
 
-def table(rows: list[list[str]]) -> str:
-    """Return a table in Markdown."""
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    lines = [f"| {' | '.join(row)} |" for row in [cells[0], ["---"] * len(cells[0]), *cells[1:]]]
-    return "\n".join(lines)
-
-
 def step_of(row: str, number: int, step: dict[str, Any], target: Path) -> list[str]:
     """Return the paragraphs of a step, and write its files."""
     # Neither the directory of the checkout nor that of the user says anything to a reader.
@@ -76,7 +70,7 @@ def step_of(row: str, number: int, step: dict[str, Any], target: Path) -> list[s
     parts = [f"{step['say']}:", f"```text\n{seen}\n```"]
     name = f"{row.lower()}-{number}"
     if step["table"]:
-        parts.append(table(step["table"]))
+        parts.append(table(step["table"][0], step["table"][1:]).rstrip("\n"))
     if step["series"]:
         (target / f"{name}.svg").write_text(picture(step["series"], step["unit"]))
         parts.append(f"![{step['say']}]({name}.svg)")
