@@ -25,7 +25,8 @@ SECTIONS = ["How it looks", "Causes", "How to tell them apart", "Remedy", "How t
 
 FENCE = re.compile(r"^ *```\w*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
-PLACEHOLDER = re.compile(r"[A-Z]{3,}")
+# A word in capitals, such as NAMESPACE or POD, stands for a name that the reader of the runbook fills in.
+FILLED_IN = re.compile(r"[A-Z]{3,}")
 # What these commands of kubectl take, as far as the runbook uses it. Other commands and options need a line here.
 NAMESPACE = {"-n", "--namespace"}
 KUBECTL = {
@@ -181,13 +182,13 @@ def test_commands_of_kubectl_have_known_verbs_options_namespaces_and_objects() -
                 continue
             if option not in KUBECTL.get(verb, NAMESPACE):
                 wrong.append(f"{where}: {option}")
-            if option in NAMESPACE and not (value in known_namespaces or PLACEHOLDER.search(value)):
+            if option in NAMESPACE and not (value in known_namespaces or FILLED_IN.search(value)):
                 wrong.append(f"{where}: namespace {value}")
         if verb not in KUBECTL:
             wrong.append(where)
         for word in plain:
             kind, slash, name = word.partition("/")
-            if slash and kind in KINDS and not (name in known_objects or PLACEHOLDER.search(name)):
+            if slash and kind in KINDS and not (name in known_objects or FILLED_IN.search(name)):
                 wrong.append(f"{where}: {word}")
     assert wrong == []
 
